@@ -1,0 +1,44 @@
+"""Every error that crosses a floor, named for who must act on it.
+
+No message text here or anywhere below may hold a field's value: what a sender wrote is patient
+data. Texts are fixed; places are given in HL7 notation (PID-3.1) or as file:line:column.
+"""
+
+from dataclasses import dataclass
+
+
+class FifhirError(Exception):
+    """The root of all errors this package raises on purpose."""
+
+
+class MessageError(FifhirError):
+    """The sender must mend the message; sending it again unchanged fails again.
+
+    `reason` is a stable machine word, `location` the place in HL7 notation, and `code` the
+    condition of HL7 table 0357 that an acknowledgment carries (ERR-3).
+    """
+
+    def __init__(self, reason: str, text: str, *, location: str = "MSH", code: str = "100") -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.location = location
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing wrong with a configuration: `place` is file:line:column or a dotted key."""
+
+    place: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.text}"
+
+
+class ConfigError(FifhirError):
+    """The operator must mend a configuration; every finding is told at once."""
+
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
+        super().__init__("\n".join(str(finding) for finding in findings))
+        self.findings = findings
