@@ -1,0 +1,345 @@
+"""The vocabulary: what a message means, as a tagged union of structs.
+
+Field names are the JSON keys. A default means "absent" and is left out of the JSON; an HL7 null
+(`""` on the wire, "delete what you have") is `None` and becomes JSON `null`. Times are ISO 8601
+text with the precision and the offset of their source. Constructors take their fields by
+position, in the order of the rows in `tables/fields.csv`, which is held to these structs by the
+table loader.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+Text: TypeAlias = str | None
+
+
+class Coding(Struct, frozen=True, gc=False, omit_defaults=True):
+    """One code of one code system (CWE.1-3, .4-6 or .10-12)."""
+
+    system: Text = ""
+    code: Text = ""
+    display: Text = ""
+
+
+class CodeableConcept(Struct, frozen=True, gc=False, omit_defaults=True):
+    """A coded value: every coding the sender gave, and the text they belong to (CWE)."""
+
+    coding: tuple[Coding, ...] = ()
+    text: Text = ""
+
+
+class Header(Struct, frozen=True, gc=False, omit_defaults=True):
+    """MSH: who sent what to whom (HL7 v2 chapter 2, 2.14.9)."""
+
+    message_type: str = ""
+    trigger_event: str = ""
+    message_structure: Text = ""
+    sending_application: Text = ""
+    sending_facility: Text = ""
+    receiving_application: Text = ""
+    receiving_facility: Text = ""
+    sent_at: Text = ""
+    processing_id: Text = ""
+    version: Text = ""
+
+
+class Period(Struct, frozen=True, gc=False, omit_defaults=True):
+    """From when to when, either end open."""
+
+    start: Text = ""
+    end: Text = ""
+
+
+class Identifier(Struct, frozen=True, gc=False, omit_defaults=True):
+    """One identifier and who assigned it (CX)."""
+
+    value: Text
+    type: Text
+    system: Text = ""
+    assigner: Text = ""
+    period: Period | UnsetType = UNSET
+
+
+class IdentifierSet(Struct, frozen=True, gc=False, omit_defaults=True):
+    """All identifiers in the order sent; `primary` is the first medical record number."""
+
+    identifiers: tuple[Identifier, ...]
+    primary: Identifier | UnsetType = UNSET
+
+
+class Address(Struct, frozen=True, gc=False, omit_defaults=True):
+    """A postal address (XAD)."""
+
+    line1: Text = ""
+    line2: Text = ""
+    city: Text = ""
+    state: Text = ""
+    postal_code: Text = ""
+    country: Text = ""
+    type: Text = ""
+    county: Text = ""
+
+
+class ContactPoint(Struct, frozen=True, gc=False, omit_defaults=True):
+    """A phone number or electronic address (XTN)."""
+
+    value: Text = ""
+    use: Text = ""
+    type: Text = ""
+    email: Text = ""
+    country_code: Text = ""
+    area_code: Text = ""
+    local_number: Text = ""
+    extension: Text = ""
+
+
+class PersonName(Struct, frozen=True, gc=False, omit_defaults=True):
+    """A name of a person (XPN)."""
+
+    family_name: Text = ""
+    given_name: Text = ""
+    middle_name: Text = ""
+    suffix: Text = ""
+    prefix: Text = ""
+    type: Text = ""
+
+
+class Patient(Struct, frozen=True, gc=False, omit_defaults=True):
+    """Who the message is about (PID)."""
+
+    mrn: Text
+    family_name: Text
+    given_name: Text
+    identifiers: IdentifierSet
+    middle_name: Text = ""
+    suffix: Text = ""
+    prefix: Text = ""
+    degree: Text = ""
+    aliases: tuple[PersonName, ...] = ()
+    date_of_birth: Text = ""
+    gender: Text = ""
+    race: tuple[CodeableConcept, ...] = ()
+    ethnicity: tuple[CodeableConcept, ...] = ()
+    address: Address | UnsetType = UNSET
+    addresses: tuple[Address, ...] = ()
+    phone: Text = ""
+    phones: tuple[ContactPoint, ...] = ()
+    business_phones: tuple[ContactPoint, ...] = ()
+    email: Text = ""
+    language: Text = ""
+    marital_status: Text = ""
+    religion: Text = ""
+    mothers_maiden_name: Text = ""
+    account_number: Text = ""
+    birth_place: Text = ""
+    multiple_birth: Text = ""
+    birth_order: Text = ""
+    death_datetime: Text = ""
+    deceased: Text = ""
+
+
+class Location(Struct, frozen=True, gc=False, omit_defaults=True):
+    """A place in a facility (PL)."""
+
+    facility: Text = ""
+    building: Text = ""
+    floor: Text = ""
+    unit: Text = ""
+    room: Text = ""
+    bed: Text = ""
+    description: Text = ""
+
+
+class Provider(Struct, frozen=True, gc=False, omit_defaults=True):
+    """A person who provides care (XCN); `npi` is set where the sender says the id is one."""
+
+    npi: Text = ""
+    id: Text = ""
+    family_name: Text = ""
+    given_name: Text = ""
+    middle_name: Text = ""
+    suffix: Text = ""
+    prefix: Text = ""
+    degree: Text = ""
+    assigner: Text = ""
+
+
+class Encounter(Struct, frozen=True, gc=False, omit_defaults=True):
+    """The visit (PV1, PV2)."""
+
+    id: Text
+    class_: Text = msgspec.field(name="class")
+    type: Text = ""
+    service_type: Text = ""
+    identifiers: tuple[Identifier, ...] = ()
+    admit_datetime: Text = ""
+    discharge_datetime: Text = ""
+    location: Location | UnsetType = UNSET
+    prior_location: Location | UnsetType = UNSET
+    attending_provider: Provider | UnsetType = UNSET
+    referring_provider: Provider | UnsetType = UNSET
+    consulting_provider: Provider | UnsetType = UNSET
+    admitting_provider: Provider | UnsetType = UNSET
+    admit_source: Text = ""
+    discharge_disposition: Text = ""
+    financial_class: Text = ""
+    preadmit_number: Text = ""
+    admit_reason: Text = ""
+
+
+class Test(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What was measured (OBX-3), in which panel of which order (OBR)."""
+
+    code: CodeableConcept
+    description: Text
+    loinc_code: Text = ""
+    local_code: Text = ""
+    panel: Text = ""
+    order_id: Text = ""
+
+
+class Result(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What was found (OBX)."""
+
+    value: Text
+    value_type: Text = ""
+    unit: Text = ""
+    reference_range: Text = ""
+    interpretation: Text = ""
+    status: Text = ""
+    observation_time: Text = ""
+    notes: tuple[Text, ...] = ()
+
+
+class Observation(Struct, frozen=True, gc=False, omit_defaults=True):
+    """A test and its result; `order` is the position of its OBR in the event's `orders`."""
+
+    test: Test
+    result: Result
+    order: int | UnsetType = UNSET
+    set_id: Text = ""
+    sub_id: Text = ""
+
+
+class Order(Struct, frozen=True, gc=False, omit_defaults=True):
+    """An order that was filled (OBR), in the order sent."""
+
+    set_id: Text = ""
+    placer_order_number: Text = ""
+    filler_order_number: Text = ""
+    code: CodeableConcept | UnsetType = UNSET
+    observation_time: Text = ""
+    specimen_received_time: Text = ""
+    ordering_provider: Provider | UnsetType = UNSET
+    reported_time: Text = ""
+    diagnostic_service: Text = ""
+    status: Text = ""
+    notes: tuple[Text, ...] = ()
+
+
+class Segment(Struct, frozen=True, gc=False, omit_defaults=True):
+    """One segment of an unmapped message: its valued fields by number, text as sent."""
+
+    name: str
+    fields: dict[str, str]
+
+
+class Warning(Struct, frozen=True, gc=False, omit_defaults=True):
+    """Something the message got wrong and the reader tolerated."""
+
+    phase: str
+    code: str
+    message: str
+    path: str = ""
+    severity: str = "warning"
+
+
+class Meta(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What every event carries. `timestamp` is the source's time, `received_at` ours (RFC 3339).
+
+    `id` is derived from the source's name and the message's bytes, so the same message sent
+    again is the same event.
+    """
+
+    id: str
+    timestamp: str
+    received_at: str
+    source: str
+    source_format: str
+    source_profile_id: str
+    source_message_id: Text
+    header: Header
+    parse_warnings: tuple[Warning, ...] = ()
+
+
+class Visit(Meta, frozen=True, gc=False, omit_defaults=True):
+    """A patient and a visit: the body all ADT events here share."""
+
+    patient: Patient | UnsetType = UNSET
+    encounter: Encounter | UnsetType = UNSET
+
+
+class PatientAdmit(Visit, frozen=True, gc=False, omit_defaults=True, tag="patient_admit"):
+    """ADT^A01, A04: a patient was admitted or registered."""
+
+
+class PatientTransfer(Visit, frozen=True, gc=False, omit_defaults=True, tag="patient_transfer"):
+    """ADT^A02: a patient moved."""
+
+
+class PatientDischarge(Visit, frozen=True, gc=False, omit_defaults=True, tag="patient_discharge"):
+    """ADT^A03: a visit ended."""
+
+
+class PatientUpdate(Visit, frozen=True, gc=False, omit_defaults=True, tag="patient_update"):
+    """ADT^A08: what is known about a patient or a visit changed."""
+
+
+class LabResult(Meta, frozen=True, gc=False, omit_defaults=True, tag="lab_result"):
+    """ORU^R01: results, in the order sent; `test` and `result` are the first of `results`."""
+
+    patient: Patient | UnsetType = UNSET
+    ordering_provider: Provider | UnsetType = UNSET
+    test: Test | UnsetType = UNSET
+    result: Result | UnsetType = UNSET
+    results: tuple[Observation, ...] = ()
+    is_critical: bool = msgspec.field(default_factory=bool)  # a factory: false is said, not omitted
+    orders: tuple[Order, ...] = ()
+    encounter: Encounter | UnsetType = UNSET
+
+
+class UnmappedMessage(Meta, frozen=True, gc=False, omit_defaults=True, tag="unmapped_message"):
+    """Any message no event is defined for yet: nothing of it is lost."""
+
+    segments: tuple[Segment, ...] = ()
+
+
+Event: TypeAlias = (
+    PatientAdmit | PatientTransfer | PatientDischarge | PatientUpdate | LabResult | UnmappedMessage
+)
+EVENTS: dict[str, type[Event]] = {
+    str(cls.__struct_config__.tag): cls
+    for cls in (
+        PatientAdmit,
+        PatientTransfer,
+        PatientDischarge,
+        PatientUpdate,
+        LabResult,
+        UnmappedMessage,
+    )
+}
+EVENT_TYPES: tuple[str, ...] = tuple(EVENTS)
+
+_encoder = msgspec.json.Encoder()
+
+
+def event_type(event: Event) -> str:
+    """The event's name, the JSON key `type`."""
+    return str(event.__struct_config__.tag)
+
+
+def encode(event: Event) -> bytes:
+    """The event as one line of JSON, without a newline at its end."""
+    return _encoder.encode(event)
