@@ -1,0 +1,86 @@
+# The front door: `make` lists what there is. Everything is set up on first use and nothing twice.
+
+PYTHON  ?= python3
+VENV    ?= .venv
+SECONDS ?= 60
+
+BIN    := $(VENV)/bin
+SHELL  := /bin/sh
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+LOCK_ARGUMENTS := --quiet --generate-hashes --allow-unsafe --strip-extras \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check bench fuzz docs setup ext clean lock
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ext ## the demo, then the daemon on 127.0.0.1:8080 (stop it with Ctrl-C)
+	@$(BIN)/fi-fhir demo
+	@exec $(BIN)/fi-fhir serve
+
+test: ext ## every test but the slow ones
+	@$(BIN)/python -m pytest
+
+check: ext ## format, lint, types, import floors, spelling, generated pages
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint fifhir
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+setup: ext ## .venv with the locked dependencies and the project in place
+	@echo "ready: $(BIN)/fi-fhir"
+
+ext: $(VENV)/.built ## the compiled tokenizer, rebuilt when its source has changed
+
+clean: ## remove everything that make has made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -f fifhir/*.so fifhir/*.c
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: ## requirements/*.txt anew from pyproject.toml and requirements/*.in
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
+	build/lock/bin/pip-compile $(LOCK_ARGUMENTS) --extra test --extra check \
+		-o requirements/dev.txt pyproject.toml requirements/build.in
+
+# What a machine may lack, all of it in one answer and before anything is downloaded.
+define PREFLIGHT
+import sys
+if sys.version_info < (3, 11):
+    sys.exit("fi-fhir needs Python 3.11 or newer, and %s is %d.%d. Name another: make PYTHON=python3.12"
+             % ((sys.executable,) + sys.version_info[:2]))
+import importlib.util, os, shlex, shutil, sysconfig
+compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
+header = os.path.join(sysconfig.get_path("include"), "Python.h")
+missing = []
+if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
+    missing.append("the venv module (Debian, Ubuntu: apt-get install python3-venv)")
+if not shutil.which(compiler):
+    missing.append("a C compiler, %s (Debian, Ubuntu: apt-get install gcc libc6-dev)" % compiler)
+if not os.path.exists(header):
+    missing.append("%s (Debian, Ubuntu: apt-get install python3-dev)" % header)
+if missing:
+    sys.exit("fi-fhir cannot be built with %s. Missing:\n  " % sys.executable + "\n  ".join(missing))
+endef
+export PREFLIGHT
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "there is no $(PYTHON); name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c "$$PREFLIGHT"
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.locked: requirements/dev.txt | $(BIN)/python
+	@echo "installing what requirements/dev.txt locks"
+	@$(INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.locked pyproject.toml setup.py fifhir/_hl7parse.pyx
+	@echo "compiling the tokenizer"
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
