@@ -1,0 +1,30 @@
+"""What every test may ask for, and how hypothesis searches here and in CI."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# A slow machine is no failure, so no example has a deadline. CI repeats the same examples each
+# time: a red build there is this change's doing, and the search goes on at the desk and in the fuzzer.
+settings.register_profile("desk", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The folder of real messages, beside the checkout or where FIFHIR_CORPUS says."""
+    place = Path(os.environ.get("FIFHIR_CORPUS") or ROOT.parent / "shared" / "corpus")
+    if not place.is_dir():
+        pytest.skip("no corpus beside the checkout, and FIFHIR_CORPUS names none")
+    return place
