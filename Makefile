@@ -7,8 +7,9 @@ SECONDS ?= 60
 BIN    := $(VENV)/bin
 SHELL  := /bin/sh
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
-LOCK_ARGUMENTS := --quiet --generate-hashes --allow-unsafe --strip-extras \
-	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+# The lock names no index and no mirror: where packages come from is the machine's business.
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet --generate-hashes \
+	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -45,8 +46,11 @@ clean: ## remove everything that make has made
 lock: ## requirements/*.txt anew from pyproject.toml and requirements/*.in
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
-	build/lock/bin/pip-compile $(LOCK_ARGUMENTS) --extra test --extra check \
-		-o requirements/dev.txt pyproject.toml requirements/build.in
+	$(COMPILE) --extra test --extra check -o requirements/dev.txt pyproject.toml requirements/build.in
+	$(COMPILE) -c requirements/dev.txt -o requirements/run.txt pyproject.toml
+	$(COMPILE) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
+	$(COMPILE) -o requirements/bench.txt requirements/bench.in
+	$(COMPILE) -o requirements/fuzz.txt requirements/fuzz.in
 
 # What a machine may lack, all of it in one answer and before anything is downloaded.
 define PREFLIGHT

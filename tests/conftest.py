@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 # A slow machine is no failure, so no example has a deadline. CI repeats the same examples each
-# time: a red build there is this change's doing, and the search goes on at the desk and in the fuzzer.
+# time: a red build there is this change's doing. The search goes on at the desk and in the fuzzer.
 settings.register_profile("desk", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")

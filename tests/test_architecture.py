@@ -1,0 +1,114 @@
+"""What import-linter cannot see: the compiled seam, the cost of --help, and documents that lie."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+HOUSE = ROOT / "fifhir"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+COMMAND = re.compile(r"(?:^|[`$|&;( ])fi-fhir((?: [a-z][a-z-]*)+)", re.MULTILINE)
+METRIC = re.compile(r"\b(?:workflow|fi_fhir)_[a-z_]+")
+LOWEST = {"errors", "escape", "dtm"}  # pure modules that stand below both tokenizers
+
+
+def imported(source: str) -> Iterator[str]:
+    """Yield the full name of everything a Python module imports, wherever it does so."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_only_message_opens_the_compiled_tokenizer() -> None:
+    openers = {
+        path.relative_to(HOUSE).as_posix()
+        for path in HOUSE.rglob("*.py")
+        if any("_hl7parse" in name.split(".") for name in imported(path.read_text()))
+    }
+    assert openers == {"message.py"}
+
+
+def test_the_tokenizer_stands_on_c_and_the_lowest_floor() -> None:
+    source = (HOUSE / "_hl7parse.pyx").read_text()
+    pairs = re.findall(
+        r"^\s*(?:from\s+([\w.]+)\s+)?c?import\s+(\w[\w.]*(?:\s*,\s*\w+)*)", source, re.MULTILINE
+    )
+    assert pairs
+    for origin, names in pairs:
+        root = (origin or names).split(".")[0]
+        assert root in {"cython", "cpython", "libc", "fifhir"}
+        if root == "fifhir":
+            floor = [origin.split(".")[1]] if "." in origin else re.split(r"\s*,\s*", names)
+            assert set(floor) <= LOWEST, origin
+
+
+def test_help_imports_neither_server_nor_driver() -> None:
+    answer = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "fifhir", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
+    assert "fifhir.cli" in loaded
+    assert not loaded & {"aiohttp", "asyncpg", "uvloop", "httptools", "prometheus_client", "yaml"}
+
+
+def commands() -> list[str]:
+    """Return every `fi-fhir <words>` that the documents and the Makefile show."""
+    texts = [path.read_text() for path in [*DOCUMENTS, ROOT / "Makefile"]]
+    return sorted({found.strip() for text in texts for found in COMMAND.findall(text)})
+
+
+@pytest.mark.parametrize("command", commands())
+def test_the_documents_show_commands_that_exist(command: str) -> None:
+    noun, *rest = command.split()
+    for words in ([noun, *rest[:1]], [noun]):  # a second word may be an argument: a file's name
+        answer = subprocess.run(
+            [sys.executable, "-m", "fifhir", *words, "--help"], capture_output=True, check=False
+        )
+        if answer.returncode == 0:
+            return
+    pytest.fail(f"fi-fhir {command}: no such command")
+
+
+def test_the_documents_name_metrics_that_exist() -> None:
+    from fifhir.metrics import Catalogue  # noqa: PLC0415, F401
+
+    source = (HOUSE / "metrics.py").read_text()
+    named = {name for path in DOCUMENTS for name in METRIC.findall(path.read_text())}
+    known = set(METRIC.findall(source))
+    suffixes = ("_bucket", "_count", "_sum")
+    assert {name for name in named if not name.endswith(suffixes)} <= known
+
+
+def test_the_lock_satisfies_every_requirement_of_the_project() -> None:
+    lock = (ROOT / "requirements" / "dev.txt").read_text()
+    locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    wanted = [
+        *project["build-system"]["requires"],
+        *project["project"]["dependencies"],
+        *extras["test"],
+        *extras["check"],
+    ]
+    for requirement in map(Requirement, wanted):
+        assert requirement.specifier.contains(locked[requirement.name]), str(requirement)
+
+
+def test_no_requirement_of_the_lock_comes_without_a_hash() -> None:
+    for path in (ROOT / "requirements").glob("*.txt"):
+        pinned = re.findall(r"^\S+==[^\\\n]*(?:\\\n[^\\\n]*)*", path.read_text(), re.MULTILINE)
+        assert pinned
+        assert all("--hash=sha256:" in entry for entry in pinned), path.name
+        assert "://" not in path.read_text(), path.name  # an index is the machine's business
