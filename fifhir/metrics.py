@@ -120,8 +120,9 @@ FAMILIES = (
 class Catalogue:
     """Which slot of a slab holds which number; complete before the first fork.
 
-    `routes` are pairs of route name and action type; `build` says version and tokenizer. `size` leaves room for as many series again,
-    so that a reload may add sources and routes; past that they count under "other".
+    `routes` are pairs of route name and action type; `build` says version and tokenizer. `size`
+    leaves room for as many series again, so that a reload may add sources and routes; past that
+    they count under "other".
     """
 
     def __init__(
