@@ -32,6 +32,16 @@ check: ext ## format, lint, types, import floors, spelling, generated pages
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint fifhir
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/python docs/generate.py --check
+
+bench: $(VENV)/.bench ## benchmarks beside other parsers and servers: a table and a chart
+	@$(BIN)/python -m benchmarks
+
+fuzz: $(VENV)/.fuzz ## both tokenizers on broken bytes under AddressSanitizer, SECONDS=60
+	@tests/fuzz/run $(SECONDS)
+
+docs: ext ## write the parts of docs/ that follow from the code
+	@$(BIN)/python docs/generate.py
 
 setup: ext ## .venv with the locked dependencies and the project in place
 	@echo "ready: $(BIN)/fi-fhir"
@@ -82,6 +92,11 @@ $(BIN)/python:
 $(VENV)/.locked: requirements/dev.txt | $(BIN)/python
 	@echo "installing what requirements/dev.txt locks"
 	@$(INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.bench $(VENV)/.fuzz: $(VENV)/.%: requirements/%.txt $(VENV)/.built
+	@echo "installing what $< locks"
+	@$(INSTALL) --require-hashes -r $<
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.locked pyproject.toml setup.py fifhir/_hl7parse.pyx

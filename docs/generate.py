@@ -1,0 +1,189 @@
+"""Write the parts of the pages that the code knows better: `make docs`; `--check` only looks.
+
+A part stands between `<!-- made: name -->` and `<!-- end -->`; `PARTS` says what makes it.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from inspect import getdoc
+from pathlib import Path
+
+from msgspec import NODEFAULT, Struct, inspect
+
+from fifhir import config, event, schema
+from fifhir.metrics import Catalogue, exposition
+from fifhir.scoreboard import Scoreboard
+from fifhir.sinks import SINKS, log
+from fifhir.workflow.config import RouteConfig, WorkflowConfig
+from fifhir.workflow.filter import Filter
+
+PAGES = Path(__file__).resolve().parent
+PART = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main() -> int:
+    """All pages are up to date; with --check, 1 if one was not and nothing is written."""
+    stale = []
+    for page in sorted(PAGES.glob("*.md")):
+        before = page.read_text(encoding="utf-8")
+        after = PART.sub(made, before)
+        if after != before:
+            stale.append(page.name)
+            if "--check" not in sys.argv:
+                page.write_text(after, encoding="utf-8")
+    if stale and "--check" in sys.argv:
+        print(f"out of date: {', '.join(stale)}; run make docs", file=sys.stderr)
+        return 1
+    return 0
+
+
+def made(part: re.Match[str]) -> str:
+    """Return the part as it has to be."""
+    return "\n".join([part[1].rstrip(), *PARTS[part[2]](), part[3]])
+
+
+def settings() -> Iterator[str]:
+    """Yield a table for each section of the settings."""
+    variables = {(section, name): variable for variable, section, name in config.variables()}
+    for section in schema.shape(config.Settings).fields:
+        struct = section.type
+        assert isinstance(struct, inspect.StructType)
+        yield f"\n### {section.name}\n\n{getdoc(struct.cls)}\n"
+        yield from header("setting", "variable", "default", "meaning")
+        for item in struct.fields:
+            variable = f"`{variables[section.name, item.name]}`"
+            yield row(f"`{section.name}.{item.name}`", variable, default(item), meaning(item))
+
+
+def workflows() -> Iterator[str]:
+    """Yield a table for each struct of a workflow file."""
+    tables: tuple[tuple[str, type[Struct]], ...] = (
+        ("Workflow", WorkflowConfig),
+        ("Route", RouteConfig),
+        ("Filter", Filter),
+        ("Action `log`", log.LogConfig),
+    )
+    assert set(SINKS) == {"log"}, "a new action needs its struct here"
+    for title, cls in tables:
+        yield f"\n### {title}\n\n{getdoc(cls)}\n"
+        yield from header("key", "default", "meaning")
+        for item in schema.shape(cls).fields:
+            needed = "required" if item.required else default(item)
+            yield row(f"`{item.encode_name}`", needed, meaning(item))
+
+
+def events() -> Iterator[str]:
+    """Yield a table for each event, then one for each struct they are made of."""
+    seen: dict[type[Struct], None] = dict.fromkeys(event.EVENTS.values())
+    common = {item.encode_name for item in schema.shape(event.Meta).fields}
+    tables = [("Every event", event.Meta, frozenset[str]())]
+    tables += [(f"`{name}`", cls, frozenset(common)) for name, cls in event.EVENTS.items()]
+    for title, cls, left_out in tables:
+        yield from struct_table(title, cls, left_out, seen)
+    done: set[type[Struct]] = set(event.EVENTS.values())
+    while waiting := [cls for cls in seen if cls not in done]:
+        done.add(waiting[0])
+        yield from struct_table(waiting[0].__name__, waiting[0], frozenset(), seen)
+
+
+def struct_table(
+    title: str, cls: type[Struct], left_out: frozenset[str], seen: dict[type[Struct], None]
+) -> Iterator[str]:
+    """Yield one struct's table; structs it is made of are added to `seen`."""
+    yield f"\n### {title}\n\n{getdoc(cls)}\n"
+    yield from header("key", "value")
+    for item in schema.shape(cls).fields:
+        if item.encode_name not in left_out:
+            yield row(f"`{item.encode_name}`", " or ".join(kinds(item.type, seen)))
+
+
+def kinds(kind: inspect.Type, seen: dict[type[Struct], None]) -> Iterator[str]:
+    """Yield what a key may hold, in words."""
+    match kind:
+        case inspect.StructType():
+            seen.setdefault(kind.cls)
+            yield f"[{kind.cls.__name__}](#{kind.cls.__name__.lower()})"
+        case inspect.VarTupleType():
+            yield "list of " + " or ".join(kinds(kind.item_type, seen))
+        case inspect.UnionType():
+            for each in kind.types:
+                yield from kinds(each, seen)
+        case inspect.DictType():
+            yield "mapping of text"
+        case inspect.NoneType():
+            yield "null"
+        case inspect.StrType():
+            yield "text"
+        case inspect.BoolType():
+            yield "true or false"
+        case inspect.IntType():
+            yield "number"
+
+
+def metrics() -> Iterator[str]:
+    """Yield a table of every metric that a scrape shows."""
+    catalogue = Catalogue(
+        event_types=event.EVENT_TYPES, routes=[("all_events", "log")], endpoints=["x"]
+    )
+    text = exposition(Scoreboard(catalogue, 1)).decode()
+    yield from header("metric", "type", "labels", "meaning")
+    for name, told in re.findall(r"^# HELP (\S+) (.*)$", text, re.MULTILINE):
+        kind = re.search(rf"^# TYPE {name} (\w+)$", text, re.MULTILINE)
+        sample = re.search(rf"^{name}(?:_bucket)?{{(.*?)}} ", text, re.MULTILINE)
+        labels = re.findall(r'(\w+)="', sample[1]) if sample else []
+        shown = ", ".join(f"`{label}`" for label in labels if label != "le")
+        yield row(f"`{name}`", kind[1] if kind else "", shown, told)
+
+
+def header(*titles: str) -> Iterator[str]:
+    """Yield the head of a table."""
+    yield row(*titles)
+    yield "|---" * len(titles) + "|"
+
+
+def row(*cells: str) -> str:
+    """Return a line of a table."""
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def default(item: inspect.Field) -> str:
+    """Return a field's default as an operator would write it."""
+    if item.default is NODEFAULT:
+        return ""
+    _, extra = schema.unwrap(item.type)
+    match item.default:
+        case bool():
+            return f"`{str(item.default).lower()}`"
+        case float() if extra.get("read") == "duration":
+            return f"`{item.default:g}s`"
+        case str() | int():
+            return f"`{item.default}`" if item.default != "" else "empty"
+    return ""
+
+
+def meaning(item: inspect.Field) -> str:
+    """Return a field's description with the values it may have."""
+    kind = item.type
+    assert isinstance(kind, inspect.Metadata)
+    told = str((kind.extra_json_schema or {})["description"])
+    plain = kind.type
+    if isinstance(plain, inspect.LiteralType):
+        return f"{told} One of {', '.join(f'`{value}`' for value in plain.values if value)}."
+    least, most = getattr(plain, "ge", None), getattr(plain, "le", None)
+    unit = "s" if (kind.extra or {}).get("read") == "duration" else ""
+    if least is not None and most is not None:
+        return f"{told} {least}{unit} to {most}{unit}."
+    return told
+
+
+PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    "settings": settings,
+    "workflows": workflows,
+    "events": events,
+    "metrics": metrics,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
