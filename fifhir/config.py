@@ -1,0 +1,217 @@
+"""The settings: defaults, then the file, then FI_FHIR_* in the environment, then flags.
+
+The three sources are laid over each other as one tree before it is read, so that every value is
+checked once, by its type, and every fault is told with the place it came from: a line of the
+file, the name of a variable, or a flag.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+from msgspec import Meta, Struct, inspect
+
+from fifhir import document, schema
+from fifhir.errors import ConfigError, Finding
+from fifhir.logs import Level
+from fifhir.schema import Duration, Faults
+
+PREFIX = "FI_FHIR_"
+CONFIG_VARIABLE = "FI_FHIR_CONFIG"  # names the file, so it cannot be in it
+
+# Kubernetes puts these into every pod for each Service of the namespace. A Service called fi-fhir
+# or fi-fhir-metrics makes them look like ours (FI_FHIR_METRICS_PORT=tcp://10.0.0.1:9090).
+_SERVICE_LINK = re.compile(
+    r"FI_FHIR_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"
+)
+_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The listener for HTTP, and the processes behind it."""
+
+    host: Annotated[str, Meta(min_length=1, description="Address or name to listen on.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[Port, Meta(description="TCP port of the API; 0 takes a free one.")] = 8080
+    workers: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1024,
+            description="Worker processes; 0 means one for each CPU this process may use.",
+            extra={"env": "FI_FHIR_WORKERS"},
+        ),
+    ] = 0
+    read_timeout: Annotated[
+        Duration, Meta(ge=1, le=3600, description="Longest time a request may take to arrive.")
+    ] = 30.0
+    write_timeout: Annotated[
+        Duration,
+        Meta(ge=1, le=3600, description="Longest time a client may take to read an answer."),
+    ] = 30.0
+    shutdown_timeout: Annotated[
+        Duration,
+        Meta(
+            ge=0, le=3600, description="Time for requests in flight to end when the daemon stops."
+        ),
+    ] = 10.0
+    max_body_bytes: Annotated[
+        int,
+        Meta(ge=1024, le=1 << 30, description="Largest request body in bytes; larger is 413."),
+    ] = 64 * 1024 * 1024
+    max_connections: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Open connections a worker; 0 means its open-files limit less 256.",
+        ),
+    ] = 0
+    insecure: Annotated[
+        bool,
+        Meta(description="Listen beyond this machine although requests are not authenticated."),
+    ] = False
+
+    def faults(self) -> Faults:
+        if not self.insecure and not _loopback(self.host):
+            yield (
+                ("host",),
+                f"'{self.host}' is reachable from other machines and requests are not "
+                "authenticated; listen on 127.0.0.1, or set server.insecure (--insecure) if the "
+                "network in front of it is trusted",
+            )
+
+
+class WorkflowSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The workflow that events run through."""
+
+    config_path: Annotated[
+        str,
+        Meta(description="The workflow file; empty runs the embedded one, which logs every event."),
+    ] = ""
+
+
+class Observability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Metrics, status and logs."""
+
+    metrics_enabled: Annotated[bool, Meta(description="Whether to listen on metrics_port.")] = True
+    metrics_port: Annotated[
+        Port, Meta(description="TCP port of metrics and status; 0 takes a free one.")
+    ] = 9090
+    metrics_endpoint: Annotated[
+        str, Meta(pattern=r"^/[A-Za-z0-9/_.-]+$", description="Path of the metrics on both ports.")
+    ] = "/metrics"
+    log_level: Annotated[Level, Meta(description="Least level that is written.")] = "info"
+    log_format: Annotated[
+        Literal["", "json", "console"],
+        Meta(description="Empty means console at a terminal and json otherwise."),
+    ] = ""
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be set."""
+
+    server: Server = Server()
+    workflow: WorkflowSettings = WorkflowSettings()
+    observability: Observability = Observability()
+
+    def faults(self) -> Faults:
+        port = self.server.port
+        if self.observability.metrics_enabled and port and port == self.observability.metrics_port:
+            yield ("observability", "metrics_port"), f"{port} is server.port already"
+
+
+def load(path: str | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
+    """The settings in force; ConfigError tells every fault of the file, variables and flags.
+
+    `flags` are keyed like the file (`server.port`); None means the flag was not given.
+    """
+    root, findings = _from_file(path, environ)
+    findings += _lay_environment(root, environ)
+    for key, given in flags.items():
+        if given is not None:
+            section, name = key.split(".")
+            text = str(given).lower() if isinstance(given, bool) else str(given)
+            _lay(root, section, name, document.Scalar(f"{key} (flag)", text, plain=False))
+    settings, wrong = schema.read(root, Settings)
+    findings += wrong
+    if settings is None or findings:
+        raise ConfigError(schema.in_order(findings))
+    return settings
+
+
+def variables() -> Iterator[tuple[str, str, str]]:
+    """Every variable with the section and the name of the setting it gives."""
+    for section in schema.shape(Settings).fields:
+        for item in cast(inspect.StructType, section.type).fields:
+            _, extra = schema.unwrap(item.type)
+            inner = "" if section.name == "observability" else f"{section.name.upper()}_"
+            default = f"{PREFIX}{inner}{item.name.upper()}"
+            yield str(extra.get("env", default)), section.name, item.name
+
+
+def _from_file(
+    path: str | None, environ: Mapping[str, str]
+) -> tuple[document.Mapping, list[Finding]]:
+    empty = document.Mapping("settings")
+    if not path:
+        return empty, []
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as fault:
+        return empty, [Finding(path, (fault.strerror or "unreadable").lower())]
+    except UnicodeDecodeError as fault:
+        return empty, [Finding(path, f"not UTF-8 at byte {fault.start}")]
+    root, findings = document.compose(text, path, environ)
+    if isinstance(root, document.Mapping):
+        return root, findings
+    if root is not None and not (isinstance(root, document.Scalar) and root.null):
+        findings.append(
+            Finding(root.place, "expected a mapping of sections: server, workflow, ...")
+        )
+    return empty, findings
+
+
+def _lay_environment(root: document.Mapping, environ: Mapping[str, str]) -> list[Finding]:
+    known = {variable: (section, name) for variable, section, name in variables()}
+    findings = []
+    for variable in sorted(environ):
+        text = environ[variable]
+        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
+            continue
+        if _SERVICE_LINK.fullmatch(variable) or (
+            variable.endswith("_PORT") and _SERVICE_ADDRESS.match(text)
+        ):
+            continue
+        if variable not in known:
+            hint = schema.near(variable, (*known, CONFIG_VARIABLE))
+            findings.append(Finding(variable, f"unknown variable{hint}"))
+            continue
+        _lay(root, *known[variable], document.Scalar(variable, text, plain=False))
+    return findings
+
+
+def _lay(root: document.Mapping, section: str, name: str, value: document.Scalar) -> None:
+    """Put a value over whatever the file says; a file's wrong section is left to be told."""
+    entry = root.entries.get(section)
+    if entry is None or (isinstance(entry.node, document.Scalar) and entry.node.null):
+        entry = document.Entry(value.place, document.Mapping(value.place))
+        root.entries[section] = entry
+    if isinstance(entry.node, document.Mapping):
+        entry.node.entries[name] = document.Entry(value.place, value)
+
+
+@cache
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,54 @@
+"""The `log` action: one line a event, saying that it happened but nothing of what is in it."""
+
+from typing import Annotated, Protocol
+
+from msgspec import Meta, Struct
+
+from fifhir.event import Event, event_type
+from fifhir.logs import Level
+from fifhir.schema import Faults
+
+
+class Write(Protocol):
+    """Write one line, however often it comes; `fields` are its further keys (`logs.Log.write`)."""
+
+    def __call__(self, level: str, message: str, /, **fields: object) -> None: ...
+
+
+class LogConfig(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="log"
+):
+    """Write one line to the daemon's log for every event that takes this route."""
+
+    level: Annotated[
+        Level,
+        Meta(description="Level of the line; below the daemon's log_level it is not written."),
+    ] = "info"
+    message: Annotated[
+        str,
+        Meta(min_length=1, max_length=1000, description="Text of the line, the same each time."),
+    ] = "Event processed"
+
+    def faults(self) -> Faults:
+        if "{{" in self.message:
+            yield ("message",), "templates ({{...}}) are not available yet; write fixed text"
+
+
+class LogSink:
+    """Carries out one `log` action of one route."""
+
+    def __init__(self, config: LogConfig, route: str, write: Write) -> None:
+        self._config = config
+        self._route = route
+        self._write = write
+
+    async def deliver(self, event: Event) -> None:
+        """The line is written. It names the event by id, type and source; never a field's value."""
+        self._write(
+            self._config.level,
+            self._config.message,
+            event_type=event_type(event),
+            source=event.source,
+            route=self._route,
+            event_id=event.id,
+        )

@@ -1,0 +1,1 @@
+"""What happens to an event: routes, each a filter and its actions."""

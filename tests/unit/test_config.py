@@ -1,0 +1,135 @@
+"""Settings come from four sources, and a mistake in any of them is told, never passed over."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from fifhir.config import load, variables
+from fifhir.errors import ConfigError
+
+
+def faults(
+    path: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(str(path) if path else None, environ or {}, flags or {})
+    return [str(finding) for finding in caught.value.findings]
+
+
+def test_with_nothing_set_it_listens_on_this_machine_only() -> None:
+    settings = load(None, {}, {})
+    assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8080)
+    assert settings.observability.metrics_port == 9090
+    assert settings.server.shutdown_timeout == 10.0
+
+
+def test_flags_go_over_variables_over_the_file_over_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("server:\n  port: 1001\n  workers: 1\n  read_timeout: 5s\n")
+    environ = {"FI_FHIR_SERVER_PORT": "1002", "FI_FHIR_WORKERS": "2"}
+    server = load(str(file), environ, {"server.port": 1003, "server.workers": None}).server
+    assert (server.port, server.workers, server.read_timeout, server.write_timeout) == (
+        1003,
+        2,
+        5.0,
+        30.0,
+    )
+
+
+def test_a_file_takes_values_from_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("server:\n  port: ${PORT:-8081}\nobservability:\n  log_level: ${LEVEL}\n")
+    settings = load(str(file), {"LEVEL": "debug"}, {})
+    assert (settings.server.port, settings.observability.log_level) == (8081, "debug")
+
+
+def test_every_fault_is_told_at_once_with_where_it_came_from(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("server:\n  prot: 80\n  read_timeout: 5\nobservability: {log_level: loud}\n")
+    found = faults(
+        file, {"FI_FHIR_WORKERS": "many", "FI_FHIR_SERVER_PROT": "1"}, {"server.port": 70000}
+    )
+    assert sorted(found) == sorted(
+        [
+            f"{file}:2:3: unknown field 'prot', did you mean 'port'?",
+            f"{file}:3:17: expected a duration with its unit, as in 250ms, 30s or 5m",
+            f"{file}:4:28: must be one of debug, error, info, warn; found 'loud'",
+            "FI_FHIR_SERVER_PROT: unknown variable, did you mean 'FI_FHIR_SERVER_PORT'?",
+            "FI_FHIR_WORKERS: expected a whole number, found 'many'",
+            "server.port (flag): must be between 0 and 65535",
+        ]
+    )
+
+
+@pytest.mark.parametrize("variable", [name for name, _, _ in variables()])
+def test_every_variable_reaches_its_setting(variable: str) -> None:
+    known = {name: (section, key) for name, section, key in variables()}
+    section, key = known[variable]
+    words = {"insecure": "true", "metrics_enabled": "false", "log_level": "error"}
+    words |= {
+        "host": "127.0.0.2",
+        "metrics_endpoint": "/m",
+        "config_path": "w",
+        "log_format": "json",
+    }
+    text = words.get(key, "7s" if key.endswith("timeout") else "1024")
+    settings = load(None, {variable: text}, {})
+    value = getattr(getattr(settings, section), key)
+    assert str(value).lower() in (text, text.replace("s", ".0"))
+    assert value != getattr(getattr(load(None, {}, {}), section), key)
+
+
+def test_the_service_variables_of_kubernetes_are_not_ours() -> None:
+    environ = {
+        "FI_FHIR_SERVICE_HOST": "10.0.0.1",
+        "FI_FHIR_SERVICE_PORT": "80",
+        "FI_FHIR_SERVICE_PORT_HTTP": "80",
+        "FI_FHIR_PORT": "tcp://10.0.0.1:80",
+        "FI_FHIR_PORT_80_TCP": "tcp://10.0.0.1:80",
+        "FI_FHIR_PORT_80_TCP_ADDR": "10.0.0.1",
+        "FI_FHIR_METRICS_SERVICE_HOST": "10.0.0.2",
+        "FI_FHIR_METRICS_PORT": "tcp://10.0.0.2:9090",
+        "FI_FHIR_METRICS_PORT_9090_TCP_PROTO": "tcp",
+    }
+    assert load(None, environ, {}) == load(None, {}, {})
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "fi-fhir.example"])  # noqa: S104
+def test_it_listens_beyond_this_machine_only_when_told_to(host: str) -> None:
+    (finding,) = faults(flags={"server.host": host})
+    assert finding.startswith(f"server.host (flag): '{host}' is reachable from other machines")
+    assert load(None, {}, {"server.host": host, "server.insecure": True}).server.host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_this_machine_alone_needs_no_leave(host: str) -> None:
+    assert load(None, {}, {"server.host": host}).server.host == host
+
+
+def test_one_port_cannot_serve_twice() -> None:
+    assert faults(environ={"FI_FHIR_METRICS_PORT": "8080"}) == [
+        "FI_FHIR_METRICS_PORT: 8080 is server.port already"
+    ]
+
+
+def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.yaml"
+    assert faults(gone) == [f"{gone}: no such file or directory"]
+    assert faults(tmp_path) == [f"{tmp_path}: is a directory"]
+    binary = tmp_path / "b.yaml"
+    binary.write_bytes(b"a: \xff")
+    assert faults(binary) == [f"{binary}: not UTF-8 at byte 3"]
+    listed = tmp_path / "l.yaml"
+    listed.write_text("- a\n")
+    assert faults(listed) == [
+        f"{listed}:1:1: expected a mapping of sections: server, workflow, ..."
+    ]
+
+
+def test_a_file_of_comments_alone_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("# nothing yet\nserver:\n")
+    assert load(str(file), {}, {}) == load(None, {}, {})

@@ -1,0 +1,137 @@
+"""Every matching route runs, in order, whatever the others did."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from fifhir.event import Event, Header, LabResult, PatientAdmit, UnmappedMessage
+from fifhir.workflow.config import DEFAULT, load
+from fifhir.workflow.engine import Outcome, Workflow
+from fifhir.workflow.filter import Filter, Index
+
+
+def event(kind: type[Any], source: str = "north") -> Event:
+    made: Event = kind(
+        id="1", timestamp="", received_at="", source=source, source_format="hl7v2",
+        source_profile_id="", source_message_id="", header=Header(),
+    )  # fmt: skip
+    return made
+
+
+class Lines(list[dict[str, object]]):
+    """A log that keeps what it was given."""
+
+    def write(self, level: str, message: str, **fields: object) -> None:
+        self.append({"level": level, "message": message, **fields})
+
+
+ROUTES = """\
+name: hospital
+routes:
+  - name: admissions
+    filter: {event_type: patient_admit}
+    actions: [{type: log, message: one}, {type: log, level: error, message: two}]
+  - name: north
+    filter: {source: [north, south]}
+    actions: [{type: log}]
+  - name: labs of the south
+    filter: {event_type: [lab_result], source: south}
+    actions: [{type: log}]
+  - name: everything
+    actions: [{type: log}]
+"""
+
+
+def run(text: str, given: Event, *, dry_run: bool = False) -> tuple[Outcome, Lines]:
+    lines = Lines()
+    workflow = Workflow(load(text, "w"), lines.write)
+    return asyncio.run(workflow.run(given, dry_run=dry_run)), lines
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "routes"),
+    [
+        (PatientAdmit, "north", ("admissions", "north", "everything")),
+        (PatientAdmit, "west", ("admissions", "everything")),
+        (LabResult, "south", ("north", "labs of the south", "everything")),
+        (LabResult, "west", ("everything",)),
+        (UnmappedMessage, "south", ("north", "everything")),
+    ],
+)
+def test_all_conditions_of_a_filter_must_hold(
+    kind: type[Any], source: str, routes: tuple[str, ...]
+) -> None:
+    outcome, _ = run(ROUTES, event(kind, source))
+    assert outcome.routes_matched == routes
+    assert outcome.success
+
+
+def test_actions_run_in_order_and_name_the_event_without_its_contents() -> None:
+    outcome, lines = run(ROUTES, event(PatientAdmit, "west"))
+    assert [(each.route, each.action, each.success) for each in outcome.actions] == [
+        ("admissions", "log", True),
+        ("admissions", "log", True),
+        ("everything", "log", True),
+    ]
+    about = {"event_type": "patient_admit", "source": "west", "event_id": "1"}
+    assert lines == [
+        {"level": "info", "message": "one", "route": "admissions", **about},
+        {"level": "error", "message": "two", "route": "admissions", **about},
+        {"level": "info", "message": "Event processed", "route": "everything", **about},
+    ]
+
+
+def test_a_dry_run_says_what_would_run_and_touches_nothing() -> None:
+    outcome, lines = run(ROUTES, event(PatientAdmit), dry_run=True)
+    assert outcome.routes_matched == ("admissions", "north", "everything")
+    assert len(outcome.actions) == 4
+    assert lines == []
+
+
+def test_no_route_is_a_success() -> None:
+    text = "name: n\nroutes: [{name: a, filter: {source: x}, actions: [{type: log}]}]"
+    assert run(text, event(PatientAdmit))[0] == Outcome((), ())
+
+
+def test_a_workflow_names_what_metrics_may_be_labelled_with() -> None:
+    workflow = Workflow(load(ROUTES, "w"), Lines().write)
+    assert workflow.routes == ("admissions", "north", "labs of the south", "everything")
+    assert workflow.actions[:2] == (("admissions", "log"), ("admissions", "log"))
+    assert workflow.sources == ("north", "south")
+    assert Workflow(DEFAULT, Lines().write).actions == (("all_events", "log"),)
+
+
+def test_the_index_agrees_with_asking_every_route() -> None:
+    filters = [
+        Filter(event_type=types, source=sources)
+        for types in ((), "a", ("a", "b"), ("c",))
+        for sources in ((), "x", ("x", "y"))
+    ]
+    index = Index([(each, number) for number, each in enumerate(filters)])
+    for kind in ("a", "b", "c", "d"):
+        for source in ("x", "y", "z"):
+            assert index.find(kind, source) == tuple(
+                number
+                for number, each in enumerate(filters)
+                if (not each.event_types or kind in each.event_types)
+                and (not each.sources or source in each.sources)
+            )
+
+
+def test_two_hundred_routes_are_found_in_the_same_two_steps_as_five() -> None:
+    class Counted(dict[str, Any]):
+        looked = 0
+
+        def get(self, key: str, default: Any = None) -> Any:
+            Counted.looked += 1
+            return super().get(key, default)
+
+    for count in (5, 200):
+        index = Index([(Filter(event_type=f"t{n}", source=f"s{n}"), n) for n in range(count)])
+        index._by_type = Counted(index._by_type)
+        for table in index._by_type.values():
+            table.by_source = Counted(table.by_source)
+        Counted.looked = 0
+        assert index.find("t4", "s4") == (4,)
+        assert Counted.looked == 2
