@@ -87,7 +87,7 @@ $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "there is no $(PYTHON); name another: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c "$$PREFLIGHT"
 	@echo "making $(VENV)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.locked: requirements/dev.txt | $(BIN)/python
 	@echo "installing what requirements/dev.txt locks"
