@@ -1,0 +1,101 @@
+"""What passes between a connection and the application: request, answer, fault, limits."""
+
+from collections.abc import Coroutine
+from io import BytesIO
+from typing import Any, Protocol, TypeAlias
+
+from msgspec import Struct
+
+
+class Request(Struct, gc=False):
+    """A request; `headers` holds only those somebody acts upon, names in lower case."""
+
+    method: bytes = b""
+    target: bytes = b""
+    headers: dict[bytes, bytes] = {}
+    body: bytes = b""
+    size: int = 0
+    spool: BytesIO | None = None
+    head_size: int = 0
+    head_count: int = 0
+    head_done: bool = False
+    wire: int = 0
+    chunked: bool = False
+    http10: bool = False
+    keep_alive: bool = True
+
+
+class Response(Struct, frozen=True, gc=False):
+    """An answer: `head` is the status line and the headers, each line with its CRLF.
+
+    Date, Content-Length and Connection are the connection's to add.
+    """
+
+    head: bytes
+    body: bytes
+
+
+Answer: TypeAlias = Response | Coroutine[Any, Any, Response]
+
+
+class Fault(Struct, frozen=True):
+    """Why a request was refused before anyone read what it says."""
+
+    status: int
+    reason: str
+
+
+BAD_REQUEST = Fault(400, "bad_request")
+BAD_HOST = Fault(400, "bad_host")
+REPEATED_HEADER = Fault(400, "repeated_header")
+BAD_CODING = Fault(400, "bad_transfer_encoding")
+BAD_CHUNKS = Fault(400, "chunk_overhead")
+TOO_SLOW = Fault(408, "request_timeout")
+BODY_TOO_LARGE = Fault(413, "body_too_large")
+TARGET_TOO_LONG = Fault(414, "target_too_long")
+CODED_CONTENT = Fault(415, "content_encoding")
+BAD_EXPECTATION = Fault(417, "expectation_failed")
+HEAD_TOO_LARGE = Fault(431, "header_too_large")
+INTERNAL = Fault(500, "internal")
+UNKNOWN_CODING = Fault(501, "transfer_encoding")
+OVERLOADED = Fault(503, "overloaded")
+FAULTS = (
+    *(BAD_REQUEST, BAD_HOST, REPEATED_HEADER, BAD_CODING, BAD_CHUNKS, TOO_SLOW, BODY_TOO_LARGE),
+    *(TARGET_TOO_LONG, CODED_CONTENT, BAD_EXPECTATION, HEAD_TOO_LARGE, INTERNAL, UNKNOWN_CODING),
+    OVERLOADED,
+)
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What one connection, and all of them together, may cost. Sizes in bytes, times in seconds."""
+
+    body: int = 64 << 20
+    head: int = 32 << 10
+    head_count: int = 100
+    target: int = 8 << 10
+    chunk_slack: int = 64 << 10  # framing beyond one byte for each byte of body
+    pipeline: int = 64  # answers in a row before other connections get their turn
+    held: int = 256 << 20  # bodies of all connections that are not answered yet
+    connections: int = 1024
+    head_timeout: float = 10.0
+    body_timeout: float = 30.0  # from here on a body must have come at `rate`
+    rate: float = 1024.0  # bytes a second, in either direction
+    idle_timeout: float = 75.0
+    write_timeout: float = 30.0
+    linger: float = 2.0
+    tick: float = 1.0  # how often the times are looked at
+
+
+class Application(Protocol):
+    """What answers requests. No method ever raises.
+
+    `answer` returns a Response, or a coroutine that returns one. `refuse` is the answer to a
+    request that was not even read. `fail` is told of a fault of ours, `complain` of what keeps
+    us from accepting. From `retire` on the process takes no new work.
+    """
+
+    def answer(self, request: Request) -> Answer: ...
+    def refuse(self, fault: Fault) -> Response: ...
+    def fail(self, error: BaseException) -> None: ...
+    def complain(self, reason: str) -> None: ...
+    def retire(self) -> None: ...
