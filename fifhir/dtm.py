@@ -61,7 +61,7 @@ def _suffix_at(moment: Moment, rules: ZoneInfo) -> str:
         tzinfo=rules,
     )
     offset = local.utcoffset()
-    return _suffix(int(offset.total_seconds()) // 60 if offset else 0)
+    return _suffix(round(offset.total_seconds() / 60) if offset else 0)
 
 
 def _suffix(minutes: int) -> str:

@@ -24,9 +24,10 @@ def decode(raw: bytes, delimiters: bytes, charset: str = "utf-8") -> str:
     r"""The text of `raw` (valid UTF-8) with every escape sequence replaced, in one pass.
 
     `\X..\` holds bytes in `charset`, the one the message was sent in; runs of adjacent
-    sequences are decoded together, and bytes invalid there are read as ISO 8859-1. `\.br\` is a
-    line feed, `\.sp n\` n of them. Highlighting is dropped; character set switches (`\C`, `\M`),
-    local (`\Z`) and unknown sequences stay as sent, as does a lone escape character.
+    sequences are decoded together, and bytes invalid there are read as ISO 8859-1. A sequence
+    names single bytes, so in a UTF-16 or UTF-32 message they are UTF-8. `\.br\` is a line feed,
+    `\.sp n\` n of them. Highlighting is dropped; character set switches (`\C`, `\M`), local
+    (`\Z`) and unknown sequences stay as sent, as does a lone escape character.
     """
     escape = chr(delimiters[3])
     pieces = raw.decode().split(escape)
@@ -87,7 +88,7 @@ def _flush(hexed: bytearray, charset: str) -> str:
     if not hexed:
         return ""
     try:
-        text = hexed.decode(charset)
+        text = hexed.decode("utf-8" if charset.startswith("utf") else charset)
     except UnicodeDecodeError:
         text = hexed.decode("iso8859-1")
     hexed.clear()
