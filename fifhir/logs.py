@@ -8,6 +8,7 @@ away never stops a loop or ends a process. Many processes share one pipe, so a l
 import contextlib
 import logging
 import os
+import re
 import select
 import socket
 import stat
@@ -19,16 +20,16 @@ from typing import Literal, TypeAlias
 import msgspec
 
 Level: TypeAlias = Literal["debug", "info", "warn", "error"]
-Field: TypeAlias = str | int | float | bool | list[str] | tuple[str, ...] | None
 
-LEVELS: dict[Level, int] = {"debug": 0, "info": 1, "warn": 2, "error": 3}
+LEVELS: dict[str, int] = {"debug": 0, "info": 1, "warn": 2, "error": 3}
 LINE_LIMIT = 4096  # PIPE_BUF on Linux
 BURST = 10  # equal complaints that are written before the rest is only counted
 CALM = 10.0  # seconds between the lines that tell how often a complaint came again
 KINDS = 256  # different complaints remembered; texts are fixed, so more are a mistake of ours
 
+_PLAIN_WORDS = re.compile(r"[\w .,-]{0,200}")
 _encode = msgspec.json.Encoder(enc_hook=lambda value: type(value).__name__).encode
-_COLOURS: dict[Level, str] = {"debug": "2", "info": "32", "warn": "33", "error": "31"}
+_COLOURS = {"debug": "2", "info": "32", "warn": "33", "error": "31"}
 
 
 class Log:
@@ -51,25 +52,25 @@ class Log:
         self._render = _json if (style or _style(fd)) == "json" else _console
         self._clock = clock
         self._untold = 0
-        self._complaints: dict[tuple[Level, str], tuple[int, int, float]] = {}
+        self._complaints: dict[tuple[str, str], tuple[int, int, float]] = {}
         self._path = _path(fd)
         self._write = _writer(fd)
 
-    def debug(self, message: str, **fields: Field) -> None:
+    def debug(self, message: str, /, **fields: object) -> None:
         self.write("debug", message, **fields)
 
-    def info(self, message: str, **fields: Field) -> None:
+    def info(self, message: str, /, **fields: object) -> None:
         self.write("info", message, **fields)
 
-    def warn(self, message: str, **fields: Field) -> None:
+    def warn(self, message: str, /, **fields: object) -> None:
         """The entry is written unless equal ones have come in a flood; then it is counted."""
         self._complain("warn", message, fields)
 
-    def error(self, message: str, **fields: Field) -> None:
+    def error(self, message: str, /, **fields: object) -> None:
         """As `warn`, one level up."""
         self._complain("error", message, fields)
 
-    def write(self, level: Level, message: str, **fields: Field) -> None:
+    def write(self, level: str, message: str, /, **fields: object) -> None:
         """The entry is written however often it comes, or counted as dropped."""
         if LEVELS[level] < self._least:
             return
@@ -85,7 +86,7 @@ class Log:
                 os.dup2(fresh, self._fd)
                 os.close(fresh)
 
-    def _complain(self, level: Level, message: str, fields: dict[str, Field]) -> None:
+    def _complain(self, level: str, message: str, fields: dict[str, object]) -> None:
         now = self._clock()
         written, hidden, since = self._complaints.get((level, message), (0, 0, now))
         if now - since >= CALM:
@@ -160,7 +161,7 @@ def _write_if_ready(fd: int, line: bytes) -> int:
     return os.write(fd, line) if poll.poll(0) else 0
 
 
-def _json(level: Level, message: str, fields: dict[str, Field]) -> bytes:
+def _json(level: str, message: str, fields: dict[str, object]) -> bytes:
     entry = {"timestamp": _timestamp(), "level": level, "message": message}
     try:
         line = _encode({**entry, **fields}) + b"\n"
@@ -174,7 +175,7 @@ def _json(level: Level, message: str, fields: dict[str, Field]) -> bytes:
     return _encode({**entry, "message": message[:200], **kept, "truncated": True}) + b"\n"
 
 
-def _console(level: Level, message: str, fields: dict[str, Field]) -> bytes:
+def _console(level: str, message: str, fields: dict[str, object]) -> bytes:
     told = " ".join(f"{name}={_plain(str(field))}" for name, field in fields.items())
     colour = f"\033[{_COLOURS[level]}m{level:5}\033[0m"
     line = f"{_timestamp()[11:23]} {colour} {_plain(message)}  \033[2m{told}".encode()
@@ -193,8 +194,8 @@ def _timestamp() -> str:
 class _Foreign(logging.Handler):
     """What other libraries log, told in our way.
 
-    Only the fixed beginning of their text is kept, and of an exception its type and place: the
-    rest may hold what a sender wrote.
+    Only the plain words at the beginning are kept, and of an exception its type and place: the
+    rest may hold what a sender wrote (asyncio prints the arguments of a callback that failed).
     """
 
     def __init__(self, log: Log) -> None:
@@ -202,13 +203,13 @@ class _Foreign(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        fields: dict[str, Field] = {"logger": record.name}
+        fields: dict[str, object] = {"logger": record.name}
         kind, _, trace = record.exc_info or (None, None, None)
         if kind is not None:
             fields["exception"] = kind.__name__
         if trace is not None:
             fields["place"] = place(trace)
-        message = str(record.msg).partition("\n")[0][:200]
+        message = _PLAIN_WORDS.match(str(record.msg)).group()  # type: ignore[union-attr]
         (self._log.error if record.levelno >= logging.ERROR else self._log.warn)(message, **fields)
 
 

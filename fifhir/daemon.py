@@ -1,0 +1,68 @@
+"""The daemon put together: ports, scoreboard, supervisor, and what each of its children does."""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from importlib import metadata
+from typing import TypeAlias
+
+from fifhir import machine, operations, worker
+from fifhir.child import Body
+from fifhir.config import Settings
+from fifhir.event import EVENT_TYPES
+from fifhir.logs import Log
+from fifhir.message import TOKENIZER
+from fifhir.metrics import Catalogue
+from fifhir.scoreboard import Scoreboard
+from fifhir.supervisor import Limits, Plan, Supervisor
+from fifhir.workflow.engine import Workflow
+
+ROOM = 16  # workers there is always room for, if only an operator asks (TTIN)
+PORT_TAKEN = 2
+
+Reload: TypeAlias = Callable[[], tuple[Settings, Workflow]]
+
+
+def run(settings: Settings, workflow: Workflow, log: Log, reload: Reload | None = None) -> int:
+    """The daemon, from binding its ports to the end of its last process; the exit status.
+
+    `reload` reads settings and workflow again, or raises ConfigError. Ports, the number of
+    workers and the log stay what they are until the next start.
+    """
+    server, watched = settings.server, settings.observability
+    try:
+        sock = machine.listen(server.host, server.port)
+        desk = (
+            machine.listen(server.host, watched.metrics_port) if watched.metrics_enabled else None
+        )
+    except OSError as fault:
+        print(f"fi-fhir: {fault}", file=sys.stderr)
+        return PORT_TAKEN
+    machine.raise_file_limit()
+    build = {"version": metadata.version("fifhir"), "tokenizer": TOKENIZER}
+    catalogue = Catalogue(
+        event_types=EVENT_TYPES, sources=workflow.sources, routes=workflow.actions, build=build
+    )
+    workers = server.workers or machine.cpus()
+    board = Scoreboard(catalogue, 4 * max(workers, ROOM // 2))
+
+    def crew(settings: Settings, workflow: Workflow) -> Body:
+        catalogue.admit(workflow.sources, workflow.actions)
+        return partial(worker.run, worker.Duty(sock, board, settings, workflow, log))
+
+    def ready() -> None:
+        where = {"operations": f"http://{machine.address(desk)}"} if desk else {}
+        url = f"http://{machine.address(sock)}"
+        log.info("ready", address=url, **where, workers=workers, pid=os.getpid(), **build)
+
+    plan = Plan(
+        crew(settings, workflow),
+        workers,
+        partial(operations.run, operations.Desk(desk, board, watched.metrics_endpoint, log))
+        if desk
+        else None,
+        (lambda: crew(*reload())) if reload else None,
+        ready,
+    )
+    return Supervisor(board, log, plan, Limits(shutdown=server.shutdown_timeout)).run()

@@ -1,0 +1,136 @@
+"""Port 9090: metrics, status and health, from a small process of its own.
+
+It only reads the scoreboard. When it hangs or dies, traffic does not notice and the supervisor
+makes a new one. aiohttp is imported before the fork, so that this costs little memory.
+"""
+
+import asyncio
+import resource
+import signal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+import msgspec
+import uvloop
+from aiohttp import web
+from msgspec import Struct
+
+from fifhir.logs import Log, adopt
+from fifhir.metrics import ACTION_ERRORS, BUCKETS, DROPPED, DURATION, exposition
+from fifhir.scoreboard import READY, Scoreboard
+
+BEAT = 0.5  # seconds
+IDLE = 15.0  # seconds an idle connection is kept; a scraper comes again each 15 s or later
+PAGE = resource.getpagesize()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Desk(Struct, frozen=True):
+    """All that the operations process needs."""
+
+    sock: socket
+    board: Scoreboard
+    endpoint: str
+    log: Log
+
+
+def run(desk: Desk, slot: int) -> int:
+    """Answer until SIGTERM; the exit status."""
+    adopt(desk.log)
+    desk.log.dropped = 0
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(desk, slot))
+
+
+async def _serve(desk: Desk, slot: int) -> int:
+    loop = asyncio.get_running_loop()
+    told_to_stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, told_to_stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, desk.log.reopen)
+    runner = web.AppRunner(
+        _application(desk), access_log=None, handle_signals=False, keepalive_timeout=IDLE
+    )
+    await runner.setup()
+    await web.SockSite(runner, desk.sock, shutdown_timeout=1.0).start()
+    slab = desk.board.slab(slot)
+    slab.state = READY
+    while not told_to_stop.is_set():
+        slab.beat(time.monotonic())
+        slab.set(DROPPED, desk.log.dropped)
+        try:
+            await asyncio.wait_for(told_to_stop.wait(), BEAT)
+        except TimeoutError:
+            continue
+    await runner.cleanup()
+    return 0
+
+
+def _application(desk: Desk) -> web.Application:
+    application = web.Application(client_max_size=1024)
+    application.add_routes(
+        [
+            web.get(desk.endpoint, _answering(lambda: exposition(desk.board), "text/plain")),
+            web.get("/status", _answering(lambda: status(desk.board), "application/json")),
+            web.get("/health", _answering(lambda: b'{"status":"healthy"}', "application/json")),
+        ]
+    )
+    return application
+
+
+def _answering(body: Callable[[], bytes], kind: str) -> Handler:
+    headers = {"Content-Type": f"{kind}; charset=utf-8", "Cache-Control": "no-store"}
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=body(), headers=headers)
+
+    return answer
+
+
+def status(board: Scoreboard) -> bytes:
+    """What is running and what it is doing, as JSON (`/status`)."""
+    totals = board.totals()
+    return msgspec.json.encode(
+        {
+            "version": board.catalogue.build["version"],
+            "supervisor": {"pid": board.supervisor, "uptime_seconds": round(board.uptime(), 3)},
+            "workers": [
+                {**msgspec.to_builtins(row), "rss_bytes": _rss(row.pid)} for row in board.rows()
+            ],
+            "routes": _routes(board, totals),
+            "breakers": [],
+            "dlq_size": int(totals[board.catalogue.dlq_size]),
+        }
+    )
+
+
+def _routes(board: Scoreboard, totals: Sequence[float]) -> list[dict[str, Any]]:
+    """How often each action of each route ran, failed, and how long it took together."""
+    catalogue = board.catalogue
+    return [
+        {
+            "route": route,
+            "action": action,
+            "actions_total": int(sum(totals[base : base + len(BUCKETS) + 1])),
+            "errors_total": int(
+                sum(
+                    totals[slot]
+                    for labels, slot in catalogue.series[ACTION_ERRORS].items()
+                    if labels[:2] == (action, route)
+                )
+            ),
+            "seconds_total": round(totals[base + len(BUCKETS) + 1], 6),
+        }
+        for (action, route), base in catalogue.series[DURATION].items()
+    ]
+
+
+def _rss(pid: int) -> int:
+    """Resident memory of a process in bytes, 0 when it is gone (statm, proc(5))."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -1,0 +1,91 @@
+"""One worker: an event loop made after the fork, and the API on the inherited socket.
+
+It runs until SIGTERM, then answers what it has begun and leaves. The supervisor knows it by its
+heartbeat alone.
+"""
+
+import asyncio
+import ctypes
+import math
+import resource
+import signal
+import time
+from socket import socket
+
+import uvloop
+from msgspec import Struct
+
+from fifhir.config import Settings
+from fifhir.ingress import api
+from fifhir.logs import Log, adopt
+from fifhir.metrics import DROPPED, LAG
+from fifhir.scoreboard import DRAINING, READY, Scoreboard, Slab
+from fifhir.workflow.engine import Workflow
+
+BEAT = 0.05  # seconds; half of what the accept gate takes for a sign of life
+LAG_WORTH_TELLING = 0.1  # seconds
+PR_SET_DUMPABLE = 4  # <linux/prctl.h>
+
+
+class Duty(Struct, frozen=True):
+    """All that a worker needs; made before the fork and shared by every worker of a crew."""
+
+    sock: socket
+    board: Scoreboard
+    settings: Settings
+    workflow: Workflow
+    log: Log
+
+
+def run(duty: Duty, slot: int) -> int:
+    """Serve until SIGTERM; the exit status."""
+    forbid_cores()
+    adopt(duty.log)
+    duty.log.dropped = 0  # what the supervisor dropped is the supervisor's count
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(duty, slot))
+
+
+def forbid_cores() -> None:
+    """A crash leaves no core file: it would hold whole messages."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+async def _serve(duty: Duty, slot: int) -> int:
+    loop = asyncio.get_running_loop()
+    slab, patience = duty.board.slab(slot), duty.settings.server.shutdown_timeout
+    told_to_stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, told_to_stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, duty.log.reopen)
+    server = api.serve(duty, slab)
+    Pulse(loop, slab, duty.log).beat()
+    slab.state = READY
+    await told_to_stop.wait()
+    # The kernel ends a drain that hangs, even when no supervisor is left to do it.
+    signal.alarm(math.ceil(patience) + 1)
+    slab.state = DRAINING
+    await server.drain(patience)
+    return 0
+
+
+class Pulse:
+    """The heartbeat of a loop: shows that it turns, and how late it was."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, slab: Slab, log: Log) -> None:
+        self._loop = loop
+        self._slab = slab
+        self._log = log
+        self._expected = time.monotonic()
+
+    def beat(self) -> None:
+        """The heartbeat is now; the next one comes in `BEAT` seconds."""
+        now, words = time.monotonic(), self._slab.words
+        lag = max(0.0, now - self._expected)
+        self._slab.beat(now)
+        words[LAG] = max(lag, words[LAG] * 0.98)  # the worst of about the last two seconds
+        words[DROPPED] = self._log.dropped
+        if lag > LAG_WORTH_TELLING:
+            self._log.warn("event loop was blocked", duration_ms=round(lag * 1000))
+        self._expected = now + BEAT
+        self._loop.call_later(BEAT, self.beat)
