@@ -24,11 +24,19 @@ PORT_TAKEN = 2
 Reload: TypeAlias = Callable[[], tuple[Settings, Workflow]]
 
 
-def run(settings: Settings, workflow: Workflow, log: Log, reload: Reload | None = None) -> int:
+def run(
+    settings: Settings,
+    workflow: Workflow,
+    log: Log,
+    *,
+    reload: Reload | None = None,
+    ready: Callable[[str], None] = lambda url: None,
+) -> int:
     """The daemon, from binding its ports to the end of its last process; the exit status.
 
     `reload` reads settings and workflow again, or raises ConfigError. Ports, the number of
-    workers and the log stay what they are until the next start.
+    workers and the log stay what they are until the next start. `ready` is told the URL of the
+    API once all workers serve.
     """
     server, watched = settings.server, settings.observability
     try:
@@ -51,10 +59,11 @@ def run(settings: Settings, workflow: Workflow, log: Log, reload: Reload | None 
         catalogue.admit(workflow.sources, workflow.actions)
         return partial(worker.run, worker.Duty(sock, board, settings, workflow, log))
 
-    def ready() -> None:
+    def tell() -> None:
         where = {"operations": f"http://{machine.address(desk)}"} if desk else {}
         url = f"http://{machine.address(sock)}"
         log.info("ready", address=url, **where, workers=workers, pid=os.getpid(), **build)
+        ready(url)
 
     plan = Plan(
         crew(settings, workflow),
@@ -63,6 +72,6 @@ def run(settings: Settings, workflow: Workflow, log: Log, reload: Reload | None 
         if desk
         else None,
         (lambda: crew(*reload())) if reload else None,
-        ready,
+        tell,
     )
     return Supervisor(board, log, plan, Limits(shutdown=server.shutdown_timeout)).run()
