@@ -1,0 +1,50 @@
+"""The command line: one file per noun, and here only what they are called.
+
+stdout is data, stderr is talk. Nothing is imported before it is needed: `--help` reads typer and
+nothing of the daemon.
+"""
+
+import sys
+
+import typer
+
+from fifhir.cli import demo, parse, serve, version, workflow
+from fifhir.errors import ConfigError
+
+STATUSES = (
+    "Exit status: 0 fine, 1 something was found or failed, 2 wrong usage, 78 bad configuration."
+)
+
+app = typer.Typer(
+    name="fi-fhir",
+    help="HL7 v2 in, semantic events out.",
+    epilog=STATUSES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("parse", epilog=STATUSES)(parse.parse)
+app.command("serve", epilog=STATUSES)(serve.serve)
+app.command("demo", epilog=STATUSES)(demo.demo)
+app.command("version")(version.version)
+app.add_typer(workflow.app, name="workflow")
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    show_version: bool = typer.Option(False, "--version", help="As the command `version`."),
+) -> None:
+    if show_version:
+        version.version()
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command that was given, and leave with its exit status."""
+    try:
+        app()
+    except ConfigError as fault:
+        from fifhir.cli import findings
+
+        findings.show(fault.findings)
+        sys.exit(78)  # EX_CONFIG, sysexits.h

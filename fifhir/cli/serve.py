@@ -1,0 +1,102 @@
+"""`fi-fhir serve`: read and check everything, then hand over to the daemon."""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from fifhir.workflow.config import WorkflowConfig
+
+SAMPLE = (
+    r"MSH|^~\\&|DEMO|HERE|FIFHIR|THERE|20260302070000||ADT^A01|1|P|2.5.1\r"
+    r"PID|1||DEMO1^^^HERE^MR||TEAPOT^HAZEL\rPV1|1|I|WARD1^101^A\r"
+)
+
+
+def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    config: Annotated[
+        str | None,
+        typer.Option("--config", "-c", envvar="FI_FHIR_CONFIG", help="The settings file (YAML)."),
+    ] = None,
+    workflow: Annotated[
+        str | None,
+        typer.Option(
+            "--workflow", "-w", help="The workflow file; without one every event is logged."
+        ),
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", "-H", help="Address to listen on. [default: 127.0.0.1]")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", "-p", help="Port of the API; 0 takes a free one. [default: 8080]"),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", help="Worker processes. [default: the CPUs this process may use]"
+        ),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option("--metrics-port", help="Port of metrics and status. [default: 9090]"),
+    ] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure", help="Listen beyond this machine although nobody is authenticated."
+        ),
+    ] = False,
+) -> None:
+    """Take HL7 v2 over HTTP, run every event through the workflow, until SIGTERM.
+
+    Settings come from defaults, the file, FI_FHIR_* in the environment and these options, each
+    over the one before. The log is on stdout. HUP reloads, TTIN and TTOU make one worker more or
+    less, TERM drains, INT twice or QUIT stops at once.
+    """
+    from fifhir.config import Settings, load
+    from fifhir.logs import Log
+    from fifhir.workflow.engine import Workflow
+
+    flags = {
+        "server.host": host,
+        "server.port": port,
+        "server.workers": workers,
+        "server.insecure": insecure or None,
+        "workflow.config_path": workflow,
+        "observability.metrics_port": metrics_port,
+    }
+    watched = load(config, os.environ, flags).observability
+    log = Log(1, watched.log_level, watched.log_format)
+
+    def read() -> tuple[Settings, Workflow]:
+        """What the file, the variables and the workflow say now; again at every reload."""
+        settings = load(config, os.environ, flags)
+        return settings, Workflow(_workflow(settings.workflow.config_path), log.write)
+
+    checked = read()
+    from fifhir import daemon
+
+    raise typer.Exit(daemon.run(*checked, log, reload=read, ready=_greet))
+
+
+def _workflow(path: str) -> "WorkflowConfig":
+    from fifhir.cli.workflow import read
+    from fifhir.workflow.config import DEFAULT
+
+    return read(path) if path else DEFAULT
+
+
+def _greet(url: str) -> None:
+    """Whoever started it sees where it listens and how a message is posted."""
+    print(f"fi-fhir listens on {url}; post a message:\n  {curl(url)}", file=sys.stderr, flush=True)
+
+
+def curl(url: str) -> str:
+    """A line for the shell that posts one invented message."""
+    return (
+        f"printf '{SAMPLE}' |\n    curl --data-binary @- "
+        f"-H 'Content-Type: application/hl7-v2' {url}/api/v1/workflow"
+    )

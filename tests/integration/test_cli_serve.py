@@ -1,0 +1,165 @@
+"""`fi-fhir serve` and `fi-fhir demo` as a user starts them."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "fifhir"]
+
+
+@contextmanager
+def serving(*words: str | Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """A daemon on free ports: its process, its URL and the curl line it printed."""
+    command = [*COMMAND, "serve", "--port", "0", "--metrics-port", "0", *map(str, words)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={}
+    )
+    assert process.stderr
+    try:
+        greeting = process.stderr.readline()
+        found = re.fullmatch(r"fi-fhir listens on (http://127\.0\.0\.1:\d+); .*\n", greeting)
+        assert found, greeting + process.stderr.read()
+        yield process, found[1], process.stderr.readline() + process.stderr.readline()
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def post(url: str, body: bytes, path: str = "/api/v1/workflow") -> dict[str, Any]:
+    headers = {"Content-Type": "application/hl7-v2"}
+    request = urllib.request.Request(url + path, body, headers)  # noqa: S310 - http, ourselves
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
+def entries(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """What the daemon has logged, once it has been told to stop."""
+    process.terminate()
+    out, _ = process.communicate(timeout=20)
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_an_event_is_logged_by_the_embedded_workflow(root: Path) -> None:
+    with serving("--workers", "2") as (process, url, _):
+        answer = post(url, (root / "examples" / "adt_a01.hl7").read_bytes())
+        assert answer["success"] is True
+        assert answer["routesMatched"] == ["all_events"]
+        logged = [entry for entry in entries(process) if entry["message"] == "Event processed"]
+    (entry,) = logged
+    assert (entry["level"], entry["route"], entry["event_type"]) == (
+        "info",
+        "all_events",
+        "patient_admit",
+    )
+    assert "TEAPOT" not in json.dumps(logged)
+
+
+def test_the_line_it_prints_posts_a_message() -> None:
+    with serving("--workers", "1") as (_, url, line):
+        assert url in line
+        done = subprocess.run(
+            ["/bin/sh", "-c", line], capture_output=True, check=True, timeout=20, env=os.environ
+        )
+        assert json.loads(done.stdout)["success"] is True
+
+
+def test_a_workflow_of_ones_own_runs(root: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"workflow:\n  config_path: {root / 'examples' / 'workflow.yaml'}\n")
+    with serving("--workers", "1", "--config", config) as (_, url, _):
+        answer = post(url, (root / "examples" / "adt_a01.hl7").read_bytes())
+        assert answer["routesMatched"] == ["admissions"]
+
+
+def test_a_reload_takes_the_workflow_as_it_is_now(root: Path, tmp_path: Path) -> None:
+    flow = tmp_path / "w.yaml"
+    flow.write_text("name: n\nroutes: [{name: before, actions: [{type: log}]}]\n")
+    message = (root / "examples" / "adt_a01.hl7").read_bytes()
+    with serving("--workers", "1", "--workflow", flow) as (process, url, _):
+        assert process.stdout
+        assert post(url, message)["routesMatched"] == ["before"]
+        flow.write_text("name: n\nroutes: [{name: after, actions: [{type: log}]}]\n")
+        process.send_signal(signal.SIGHUP)
+        while json.loads(process.stdout.readline())["message"] != "reloaded":
+            pass
+        assert post(url, message)["routesMatched"] == ["after"]
+        flow.write_text("name: n\nroutes: [{name: broken}]\n")
+        process.send_signal(signal.SIGHUP)
+        while (entry := json.loads(process.stdout.readline()))["message"] != "reload refused":
+            pass
+        assert entry["finding"] == f"{flow}:2:10: missing field 'actions'"
+        assert post(url, message)["routesMatched"] == ["after"]
+
+
+def test_a_taken_port_is_told_without_a_traceback() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [*COMMAND, "serve", "--port", str(port), "--metrics-port", "0"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=20, env={}
+        )
+    assert done.returncode not in (0, 78)
+    assert "in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_demo_tells_what_became_of_every_message() -> None:
+    done = subprocess.run(
+        [*COMMAND, "demo", "--messages", "300"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+        env={"FI_FHIR_NONSENSE": "is not given to the daemon"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    counts = dict(re.findall(r"^  (\w+) +(\d+)  ", done.stdout, re.MULTILINE))
+    events = [name for name in counts if name != "refused"]
+    assert {"patient_admit", "patient_update", "lab_result", "unmapped_message"} <= set(events)
+    assert counts["refused"] == "2"
+    assert sum(int(counts[name]) for name in events) == 298
+    assert len(re.findall(r"^  fi-fhir ", done.stdout, re.MULTILINE)) == 3
+    assert "\033" not in done.stdout
+
+
+def test_the_demo_goes_on_serving_until_it_is_interrupted() -> None:
+    with subprocess.Popen(
+        [*COMMAND, "demo", "--messages", "20", "--serve"],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={"PYTHONUNBUFFERED": "1"},
+    ) as process:
+        assert process.stdout
+        line = ""
+        while not line.startswith("Serving on "):
+            line = process.stdout.readline()
+            assert line or process.poll() is None
+        url = line.split()[2]
+        assert post(url, b"MSH|^~\\&|A|B|C|D|20260302||ADT^A08|1|P|2.5\r")["success"] is True
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+    with pytest.raises(OSError, match="refused"):
+        post(url, b"MSH|^~\\&|A|B|C|D|20260302||ADT^A08|1|P|2.5\r")
+
+
+def test_the_demo_may_only_write_its_messages() -> None:
+    command = [*COMMAND, "demo", "--print", "--messages", "50"]
+    first = subprocess.run(command, capture_output=True, check=True, timeout=20).stdout
+    again = subprocess.run(command, capture_output=True, check=True, timeout=20).stdout
+    assert first == again
+    assert first.count(b"MSH|") == 49  # one of the two broken ones has no header
