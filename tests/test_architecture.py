@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from fifhir.metrics import Catalogue, exposition
+from fifhir.scoreboard import Scoreboard
+
 ROOT = Path(__file__).resolve().parent.parent
 HOUSE = ROOT / "fifhir"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-COMMAND = re.compile(r"(?:^|[`$|&;( ])fi-fhir((?: [a-z][a-z-]*)+)", re.MULTILINE)
-METRIC = re.compile(r"\b(?:workflow|fi_fhir)_[a-z_]+")
+CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"\bfi-fhir((?: [a-z][a-z-]*)+)")
+METRIC = re.compile(r"\b(?:workflow|fi_fhir)_[a-z_]+[a-z]\b(?![-.])")
 LOWEST = {"errors", "escape", "dtm"}  # pure modules that stand below both tokenizers
 
 
@@ -65,8 +69,9 @@ def test_help_imports_neither_server_nor_driver() -> None:
 
 def commands() -> list[str]:
     """Return every `fi-fhir <words>` that the documents and the Makefile show."""
-    texts = [path.read_text() for path in [*DOCUMENTS, ROOT / "Makefile"]]
-    return sorted({found.strip() for text in texts for found in COMMAND.findall(text)})
+    code = [block for path in DOCUMENTS for block in CODE.findall(path.read_text())]
+    code += re.findall(r"\$\(BIN\)/(fi-fhir .*)", (ROOT / "Makefile").read_text())
+    return sorted({found.strip() for text in code for found in COMMAND.findall(text)})
 
 
 @pytest.mark.parametrize("command", commands())
@@ -82,13 +87,11 @@ def test_the_documents_show_commands_that_exist(command: str) -> None:
 
 
 def test_the_documents_name_metrics_that_exist() -> None:
-    from fifhir.metrics import Catalogue  # noqa: PLC0415, F401
-
-    source = (HOUSE / "metrics.py").read_text()
+    catalogue = Catalogue(event_types=["patient_admit"])
+    shown = exposition(Scoreboard(catalogue, 1)).decode()
+    known = set(re.findall(r"^# TYPE (\S+)", shown, re.MULTILINE))
     named = {name for path in DOCUMENTS for name in METRIC.findall(path.read_text())}
-    known = set(METRIC.findall(source))
-    suffixes = ("_bucket", "_count", "_sum")
-    assert {name for name in named if not name.endswith(suffixes)} <= known
+    assert {re.sub("_(bucket|count|sum)$", "", name) for name in named} <= known
 
 
 def test_the_lock_satisfies_every_requirement_of_the_project() -> None:
