@@ -66,10 +66,10 @@ def wait_until_ready(daemon: "subprocess.Popen[bytes]") -> None:
 
 
 def curl_line(printed: str) -> str:
-    """Return the last line that tells how to post a message."""
-    lines = re.findall(r"^\s*(?:\$ )?(curl .*)$", printed, re.MULTILINE)
-    assert lines, "make run printed no curl line"
-    return str(lines[-1])
+    """Return what the last advice on how to post a message says."""
+    advice = re.findall(r"^ *(printf .*\n? *curl .*)$", printed, re.MULTILINE)
+    assert advice, "make run printed no curl line"
+    return str(advice[-1])
 
 
 def run(block: str) -> str:
