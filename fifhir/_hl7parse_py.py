@@ -14,6 +14,7 @@ repetition at hand, component and subcomponent 0 mean undivided. Nodes:
     ("date" | "time" | "instant", address, default)   ISO 8601, see dtm.py
     ("map", address, table, default)        text looked up in a dict; itself if it is not there
     ("call", addresses, function, default)  function(text, ...) if any of them has a value
+    ("join", addresses, marks, default)     the texts there are, each behind its mark, spaced
     ("guard", address, wanted, node, default)         node, where the bytes are one of `wanted`
     ("first", nodes, default)        the first node that has a value
     ("struct", type, nodes, address, default)  type(value, ...), or the default where no node has
@@ -31,6 +32,7 @@ repetition at hand, component and subcomponent 0 mean undivided. Nodes:
     ("derive", function, n)          function(value of the struct's n-th node)
 """
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
@@ -41,6 +43,7 @@ MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes; below 2**31 whatever a field count mu
 FIELD_LIMIT = 1_000_000  # segment names counted
 _BEFORE = b"\xef\xbb\xbf \t\r\n\x0b\x00"  # BOM, blanks and MLLP's start block
 _AFTER = b"\r\n\x1c\x00"
+_NAME = re.compile(rb"[A-Z][A-Z0-9]{2}")
 _HEADERS = (b"MSH", b"BHS", b"FHS")
 
 
@@ -57,15 +60,17 @@ class Tokens:
     `raw` is the message without a BOM, MLLP bytes and blank lines around it, `delimiters` the
     field, component, repetition, escape and subcomponent delimiter and, if sent, truncation.
     Segments are kept in order whatever their name; CR, LF and any run of them end a segment.
-    Raises MessageError if it is not a message: no MSH, hostile delimiters, too large.
+    Five `delimiters` given are believed instead of a damaged MSH-2; `charset` is the codec that
+    hexadecimal escapes are read in, `odd` counts segments whose name is not one. Raises MessageError if it is not a message: no MSH, hostile
+    delimiters, invalid UTF-8, too large.
     """
 
-    def __init__(self, data: bytes, charset: str = "utf-8") -> None:
+    def __init__(self, data: bytes, delimiters: bytes = b"") -> None:
         if len(data) > MESSAGE_LIMIT:
             raise _refused("message_too_large", "message is larger than the limit")
-        self.charset = charset
+        self.charset = "utf-8"
         self.raw = _stripped(data)
-        self.delimiters = _delimiters(self.raw)
+        self.delimiters = _delimiters(self.raw, delimiters)
         _check_utf8(self.raw)
         self._segments: list[tuple[int, list[bytes]]] = []
         at = fields = 0
@@ -76,6 +81,8 @@ class Tokens:
             at += len(line) + 1
         if fields > FIELD_LIMIT:
             raise _refused("too_many_fields", "message has more fields than the limit")
+
+        self.odd = sum(not _NAME.fullmatch(fields[0]) for _, fields in self._segments)
 
     def __len__(self) -> int:
         return len(self._segments)
@@ -93,6 +100,10 @@ class Tokens:
         """The first segment called `name` from `start` on; -1 if there is none."""
         found = range(max(start, 0), len(self))
         return next((i for i in found if self.name(i) == name), -1)
+
+    def tally(self, name: bytes) -> int:
+        """How many segments are called `name`."""
+        return sum(self.name(at) == name for at in range(len(self)))
 
     def fields(self, segment: int) -> int:
         """The number of the segment's last field, counting MSH-1 as HL7 does."""
@@ -114,10 +125,12 @@ class Tokens:
         subcomponent: int = 0,
     ) -> bytes:
         """The bytes at an address, as sent; 0 leaves that level undivided. Empty if absent."""
+        if not 0 <= segment < len(self):
+            raise IndexError("segment")
         values = self._segments[segment][1]
         if self._is_header(segment):
             values = [values[0], self.delimiters[:1], *values[1:]]
-        if not 0 <= field < len(values):
+        if not 0 <= field < len(values) or min(repetition, component, subcomponent) < 0:
             return b""
         value = values[field]
         if self._is_verbatim(segment, field):
@@ -163,14 +176,14 @@ def _stripped(data: bytes) -> bytes:
     return data[start:].rstrip(_AFTER)
 
 
-def _delimiters(raw: bytes) -> bytes:
+def _delimiters(raw: bytes, believed: bytes) -> bytes:
     if raw[:3] != b"MSH":
         raise _refused("no_msh", "message does not begin with an MSH segment")
     if len(raw) < 8:
         raise _refused("short_msh", "MSH segment ends before its delimiters")
     line = raw.replace(b"\n", b"\r").split(b"\r", 1)[0]
     separator = raw[3:4]
-    encoding = line[4:].split(separator, 1)[0]
+    encoding = believed[1:] or line[4:].split(separator, 1)[0]
     if not 4 <= len(encoding) <= 5:
         raise _refused("bad_delimiters", "MSH-2 does not hold 4 or 5 delimiters", "MSH-2")
     found = separator + encoding
@@ -308,6 +321,12 @@ class _Run:
         before = self.valued
         texts = [self._text(frame, address, "") for address in addresses]
         return function(*texts) if self.valued > before else default
+
+    def _join(
+        self, frame: _Frame, addresses: tuple[Address, ...], marks: tuple[str, ...], default: Any
+    ) -> Any:
+        texts = [self._text(frame, address, "") for address in addresses]
+        return " ".join(m + text for text, m in zip(texts, marks, strict=True) if text) or default
 
     def _guard(
         self, frame: _Frame, address: Address, wanted: tuple[bytes, ...], node: Any, default: Any

@@ -7,6 +7,7 @@ the zone it is read in, because a time without one means nothing to another syst
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -78,6 +79,18 @@ def read(text: str) -> Moment | None:
     numbers = [int(part) if part is not None else None for part in form.groups()[:6]]
     moment = Moment(*numbers, form[7] or "", _offset(form))  # type: ignore[arg-type]
     return moment if _is_valid(moment) else None
+
+
+@lru_cache(maxsize=256)
+def _offset_suffix(tail: str) -> str:
+    form = _FORM.fullmatch(f"2000{tail}")
+    minutes = _offset(form) if form else None
+    return "" if minutes is None or abs(minutes) > 840 else _suffix(minutes)
+
+
+def offset(text: str) -> str:
+    """The ISO 8601 offset at the end of a DTM, `-06:00`; "" if it has none."""
+    return _offset_suffix(text[-5:]) if text[-5:-4] in ("+", "-") else ""
 
 
 def _offset(form: re.Match[str]) -> int | None:

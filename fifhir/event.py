@@ -173,7 +173,6 @@ class Encounter(Struct, frozen=True, gc=False, omit_defaults=True):
     class_: Text = msgspec.field(name="class")
     type: Text = ""
     service_type: Text = ""
-    identifiers: tuple[Identifier, ...] = ()
     admit_datetime: Text = ""
     discharge_datetime: Text = ""
     location: Location | UnsetType = UNSET

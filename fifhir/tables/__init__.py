@@ -1,0 +1,84 @@
+"""The facts of the standard, as rows: read once, before the fork, and never changed.
+
+Each CSV has a header and a `source` column that names where its row comes from. What a row may
+say is checked where it is compiled (`extract.py`), so a bad table stops the program at its start.
+"""
+
+import csv
+from collections import defaultdict
+from importlib.resources import files
+from typing import NamedTuple
+
+
+class Trigger(NamedTuple):
+    """Which event a message type and trigger event mean, and which segments it needs."""
+
+    event: str
+    requires: tuple[bytes, ...]
+    expects: tuple[bytes, ...]
+
+
+class Field(NamedTuple):
+    """Where one key of a struct comes from. Rows of one key are alternatives, the first wins."""
+
+    path: str
+    kind: str
+    arg: str
+    when: str
+
+
+class Group(NamedTuple):
+    """The segment an item of a list begins with, those behind and before it that belong to it."""
+
+    segment: bytes
+    followers: tuple[bytes, ...]
+    inherits: tuple[bytes, ...]
+
+
+class Predicate(NamedTuple):
+    """True where the value at `path` is one of `values`."""
+
+    path: str
+    values: tuple[bytes, ...]
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    text = files(__name__).joinpath(name).read_text("utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+def _names(text: str) -> tuple[bytes, ...]:
+    return tuple(text.encode().split())
+
+
+def _fields() -> dict[str, dict[str, list[Field]]]:
+    found: dict[str, dict[str, list[Field]]] = defaultdict(lambda: defaultdict(list))
+    for row in _rows("fields.csv"):
+        field = Field(row["path"], row["kind"], row["arg"], row["when"])
+        found[row["struct"]][row["key"]].append(field)
+    return {struct: dict(keys) for struct, keys in found.items()}
+
+
+def codes(name: str) -> dict[str, str]:
+    """A code map: what each code means; the empty code, if it is there, where there is none."""
+    return {row["code"]: row["meaning"] for row in _rows(f"codes/{name}.csv")}
+
+
+CHARSETS = {row["name"]: row["codec"] for row in _rows("codes/charsets.csv")}
+DAMAGED_DELIMITERS = {
+    row["sent"].encode(): row["meant"].encode() for row in _rows("codes/delimiters.csv")
+}
+TRIGGERS = {
+    (row["message_type"].encode(), row["trigger"].encode()): Trigger(
+        row["event"], _names(row["requires"]), _names(row["expects"])
+    )
+    for row in _rows("triggers.csv")
+}
+FIELDS = _fields()
+GROUPS = {
+    row["item"]: Group(row["segment"].encode(), _names(row["followers"]), _names(row["inherits"]))
+    for row in _rows("groups.csv")
+}
+PREDICATES = {
+    row["name"]: Predicate(row["path"], _names(row["values"])) for row in _rows("predicates.csv")
+}
