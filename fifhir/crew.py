@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from fifhir.child import Body
 from fifhir.metrics import CAUSES, OTHER
 
-HEALTHY = 1.0  # seconds of service after which an end counts as an accident, not as a loop
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds between the ends of a crash loop
 NEVER = float("inf")
 
@@ -20,12 +19,9 @@ class Seat:
     streak: int = 0
     due: float = 0.0
 
-    def postpone(self, now: float, served: float = 0.0) -> None:
-        """The seat is due at once after an accident or a first early end, then ever later.
-
-        `served` is how many seconds its last holder did its work.
-        """
-        self.streak = 0 if served >= HEALTHY else self.streak + 1
+    def postpone(self, now: float, *, accident: bool = False) -> None:
+        """The seat is due at once after an accident or a first early end, then ever later."""
+        self.streak = 0 if accident else self.streak + 1
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self.streak - 2, 20))
         jitter = random.uniform(0.75, 1.0)  # noqa: S311  # so that seats do not fall into step
         self.due = now if self.streak <= 1 else now + pause * jitter

@@ -40,11 +40,14 @@ class Plan(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Seconds: without heartbeat until a child is aborted, to drain, for new workers to boot."""
+    """Seconds: without heartbeat until a child is aborted, to drain, for new workers to boot, and
+    of service after which a child's end counts as an accident, not as part of a crash loop.
+    """
 
     watchdog: float = 10.0
     shutdown: float = 10.0
     boot: float = 30.0
+    healthy: float = 1.0
 
 
 class Supervisor:
@@ -252,14 +255,13 @@ class Supervisor:
                 self._status = 1
             return
         seat.child = None
-        seat.postpone(now, served=now - child.serving_since)
+        seat.postpone(now, accident=now - child.serving_since >= self._limits.healthy)
         cause = child.cause(code)
         if child.slot != self._board.operations:
             self._board.retired.add(self._board.catalogue.respawn(cause))
         again = round(1000 * (seat.due - now))
-        self._log.error(
-            "process died", pid=child.pid, slot=child.slot, cause=cause, status=code, again_ms=again
-        )
+        fields = {"pid": child.pid, "slot": child.slot, "cause": cause, "status": code}
+        self._log.write("error", "process died", **fields, again_ms=again)
         if not booted and seat in self._crew.seats:
             self._give_up(seat)
 

@@ -1,0 +1,122 @@
+"""A supervisor in a process of its own, and what can be seen of it from outside."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+PATIENCE = 20.0  # seconds; how long anything may take before a test gives up on it
+
+
+class Running:
+    """A supervisor that was started; its log is in `lines`."""
+
+    def __init__(self, log: Path, *arguments: str, into: str = "") -> None:
+        self.log = log
+        self.reader: subprocess.Popen[bytes] | None = None
+        if into:
+            self.reader = subprocess.Popen(["sh", "-c", into], stdin=subprocess.PIPE)
+        with log.open("wb") as file:
+            out = self.reader.stdin if self.reader else file
+            self.process = subprocess.Popen(
+                [sys.executable, *arguments], stdout=out, stderr=out, start_new_session=True
+            )
+        if self.reader and self.reader.stdin:
+            self.reader.stdin.close()
+        self.pid = self.process.pid
+        self.port = self.operations = 0
+
+    def until_ready(self) -> "Running":
+        entry = self.until_logged("ready")
+        self.port = int(str(entry.get("port") or entry["address"]).rsplit(":", 1)[-1])
+        self.operations = int(str(entry["operations"]).rsplit(":", 1)[-1])
+        return self
+
+    def entries(self, message: str) -> list[dict[str, Any]]:
+        lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [entry for line in lines if (entry := json.loads(line))["message"] == message]
+
+    def until_logged(self, message: str, times: int = 1) -> dict[str, Any]:
+        self.until(lambda: len(self.entries(message)) >= times)
+        return self.entries(message)[times - 1]
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < end, self.log.read_text()[-3000:]
+            time.sleep(0.01)
+
+    def send(self, signum: signal.Signals) -> None:
+        self.process.send_signal(signum)
+
+    def ended(self) -> int:
+        return self.process.wait(PATIENCE)
+
+    def ask(self) -> tuple[str, int]:
+        """One connection: the word and the pid of the worker that took it."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as peer:
+            peer.settimeout(PATIENCE)
+            word, pid = b"".join(iter(lambda: peer.recv(100), b"")).split()
+        return word.decode(), int(pid)
+
+    def get(self, path: str) -> str:
+        url = f"http://127.0.0.1:{self.operations}{path}"
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+            return str(answer.read().decode())
+
+    def status(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.get("/status"))
+        return answer
+
+    def pids(self) -> list[int]:
+        return [row["pid"] for row in self.status()["workers"] if row["state"] == "ready"]
+
+    def metric(self, name: str) -> float:
+        lines = [line for line in self.get("/metrics").splitlines() if line.startswith(name)]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+    @staticmethod
+    def alive(pid: int) -> bool:
+        """Whether a process still runs; a zombie does not."""
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        except OSError:
+            return False
+
+    def children(self) -> list[int]:
+        task = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return [int(pid) for pid in task.read_text().split()]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    running: list[Running] = []
+
+    def launch(script: str = "small.py", into: str = "", **asked: Any) -> Running:
+        log = tmp_path / f"log{len(running)}"
+        new = Running(log, str(HERE / script), json.dumps(asked), into=into.format(log=log))
+        running.append(new)
+        return new
+
+    yield launch
+    for each in running:
+        if each.process.poll() is None:
+            children = each.children()
+            each.process.kill()
+            each.process.wait()
+            for pid in children:
+                if each.alive(pid):
+                    os.kill(pid, signal.SIGKILL)
+        if each.reader:
+            each.reader.kill()
+            each.reader.wait()
