@@ -1,0 +1,250 @@
+"""Results as tables for people, the targets among them, into the marked part of a page."""
+
+from typing import Any, NamedTuple
+
+from benchmarks.chart import TIMES, times
+
+BEGIN = "<!-- results: written by `make bench`; do not edit -->"
+END = "<!-- end of results -->"
+MEGABYTE = 1e6
+
+
+class Target(NamedTuple):
+    """What had to be reached, what was, and whether that is enough."""
+
+    what: str
+    wanted: str
+    reached: str
+    met: bool
+
+
+def page(results: dict[str, Any]) -> str:
+    """All the tables of all the sections there are."""
+    writers = {"parse": _parse, "http": _http, "accept": _accept, "memory": _memory}
+    parts = [_targets(results)]
+    parts += [write(results[name]) for name, write in writers.items() if name in results]
+    return "\n\n".join(parts)
+
+
+def insert(text: str, tables: str) -> str:
+    """The page with what stands between its marks replaced; ValueError if it has no marks."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page has no part between {BEGIN!r} and {END!r}")
+    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+
+
+def targets(results: dict[str, Any]) -> list[Target]:
+    """Every target that these results can be held to."""
+    found: list[Target] = []
+    if parse := results.get("parse"):
+        found += _parse_targets(parse["messages"][0])
+    if http := results.get("http"):
+        found += _http_targets(http)
+    if accept := results.get("accept"):
+        worst = max(row["worst_max_over_mean"] for row in accept["rows"])
+        found.append(
+            Target(
+                "connections of the busiest worker over the mean",
+                "≤ 1.10",
+                f"{worst:.2f}",
+                worst <= 1.10,
+            )
+        )
+    if memory := results.get("memory"):
+        found += _memory_targets(memory)
+    return found
+
+
+def _parse_targets(adt: dict[str, Any]) -> list[Target]:
+    ours, floor = (_named(adt["whole"], name) for name in ("fi-fhir", "C floor"))
+    best = ours["best_messages_per_second"]
+    over = 1 / floor["times_ours"]
+    found = [
+        Target("ADT to event to JSON, best round", "≥ 120,000/s", f"{best:,}/s", best >= 120_000),
+        Target("the same over the C floor", f"≤ 3{TIMES}", times(over), over <= 3),
+    ]
+    if kit := _named(adt["fields"], "hl7kit"):
+        ratio = kit["times_ours"]
+        found.append(
+            Target(
+                "open + 8 fields, hl7kit's cost over ours",
+                f"≥ 25{TIMES}",
+                times(ratio),
+                ratio >= 25,
+            )
+        )
+    return found
+
+
+def _http_targets(http: dict[str, Any]) -> list[Target]:
+    ours = _named(http["servers"], "fi-fhir")
+    errors = sum(row["errors"] for row in http["servers"])
+    return [
+        Target(
+            "HTTP parse, requests a CPU second over nginx static",
+            "≥ 0.5",
+            f"{ours['of_nginx']:.2f}",
+            ours["of_nginx"] >= 0.5,
+        ),
+        Target(
+            "the same over an idle aiohttp application",
+            f"≥ 3{TIMES}",
+            times(ours["of_aiohttp"]),
+            ours["of_aiohttp"] >= 3,
+        ),
+        Target("HTTP errors", "0", str(errors), errors == 0),
+    ]
+
+
+def _memory_targets(memory: dict[str, Any]) -> list[Target]:
+    fresh, growth = memory["private_bytes_after_fork"], memory["growth_bytes"]
+    return [
+        Target(
+            "memory of its own of a worker after the fork",
+            "≤ 10 MB",
+            _megabytes(fresh),
+            fresh <= 10 * MEGABYTE,
+        ),
+        Target(
+            f"growth over {memory['messages']:,} messages",
+            "flat (≤ 1 MB)",
+            _megabytes(growth),
+            growth <= MEGABYTE and memory["same_worker"],
+        ),
+    ]
+
+
+def _named(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    return next((row for row in rows if row["name"] == name), {})
+
+
+def _targets(results: dict[str, Any]) -> str:
+    rows = [
+        [target.what, target.wanted, target.reached, "yes" if target.met else "**no**"]
+        for target in targets(results)
+    ]
+    return "### Targets\n\n" + _table(["what", "wanted", "reached", "met"], rows)
+
+
+def _parse(parse: dict[str, Any]) -> str:
+    parts = [
+        f"### Parsing\n\n{_machine(parse)} {parse['affinity'].capitalize()}, {parse['rounds']} "
+        f"interleaved rounds, tokenizer {parse['tokenizer']}."
+    ]
+    parts += [f"> **NOT RUN: {each['package']}** ({each['reason']})" for each in parse["not_run"]]
+    for message in parse["messages"]:
+        parts.append(
+            f"**{message['name']}**, {message['bytes']:,} bytes; our JSON has "
+            f"{message['json_bytes']:,} bytes, the floor writes {message['floor_leaves']} leaves."
+        )
+        parts.append(_parse_table(message["whole"]))
+        parts.append(_parse_table(message["fields"]))
+    return "\n\n".join(parts)
+
+
+def _parse_table(rows: list[dict[str, Any]]) -> str:
+    heads = ["", "makes", "messages/s", "best", "MB/s", "µs", "cost over ours"]
+    return _table(
+        heads,
+        [
+            [
+                f"**{row['name']}**" if row["name"] == "fi-fhir" else row["name"],
+                row["makes"],
+                f"{row['messages_per_second']:,}",
+                f"{row['best_messages_per_second']:,}",
+                f"{row['megabytes_per_second']:,.1f}",
+                f"{row['microseconds']:,.2f}",
+                f"{row['times_ours']:,.2f}",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _http(http: dict[str, Any]) -> str:
+    heads = [
+        "",
+        "requests / CPU s",
+        "µs CPU",
+        "over nginx",
+        "over aiohttp",
+        "wall requests/s",
+        "busy",
+        "p50 ms",
+        "p99 ms",
+        "errors",
+    ]
+    rows = [
+        [
+            f"**{row['name']}**" if row["name"] == "fi-fhir" else row["name"],
+            f"{row['requests_per_cpu_second']:,}",
+            f"{row['cpu_microseconds']:.1f}",
+            f"{row['of_nginx']:.2f}",
+            f"{row['of_aiohttp']:.2f}",
+            f"{row['wall_requests_per_second']:,}",
+            f"{row['busy']:.0%}",
+            f"{row['p50_milliseconds']:.2f}",
+            f"{row['p99_milliseconds']:.2f}",
+            str(row["errors"]),
+        ]
+        for row in http["servers"]
+    ]
+    return (
+        f"### HTTP\n\n{_machine(http)} {http['affinity'].capitalize()}, {http['connections']} "
+        f"keep-alive connections, {http['trials']} interleaved trials of {http['seconds']} s; "
+        f"{http['request_bytes']:,} bytes in, {http['reply_bytes']:,} out.\n\n{_table(heads, rows)}"
+    )
+
+
+def _accept(accept: dict[str, Any]) -> str:
+    heads = [
+        "workers",
+        "arrival",
+        "connections of each, trial by trial",
+        "worst max/mean",
+        "all accepted, ms",
+    ]
+    rows = [
+        [
+            str(row["workers"]),
+            row["arrival"],
+            " ".join("/".join(map(str, held)) for held in row["per_worker"]),
+            f"{row['worst_max_over_mean']:.2f}",
+            f"{row['milliseconds']:.0f}",
+        ]
+        for row in accept["rows"]
+    ]
+    return (
+        f"### Accepting\n\n{_machine(accept)} {accept['connections']} connections, "
+        f"{accept['trials']} trials each.\n\n{_table(heads, rows)}"
+    )
+
+
+def _memory(memory: dict[str, Any]) -> str:
+    seen = " ".join(f"{each / MEGABYTE:.1f}" for each in memory["resident_bytes"])
+    return (
+        f"### Memory\n\n{_machine(memory)} One worker: "
+        f"{_megabytes(memory['private_bytes_after_fork'])} of its own after the fork "
+        f"({_megabytes(memory['resident_bytes_after_fork'])} resident, most of it shared), "
+        f"{_megabytes(memory['private_bytes_after'])} after {memory['messages']:,} messages over "
+        f"HTTP. Resident MB on the way: {seen}."
+    )
+
+
+def _machine(section: dict[str, Any]) -> str:
+    machine = section["machine"]
+    return (
+        f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, "
+        f"{machine['system']}, {machine['python']}, load before {machine['load_before']}."
+    )
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / MEGABYTE:.2f} MB"
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
