@@ -1,0 +1,88 @@
+"""A stream of messages cut into messages, in bounded memory.
+
+Messages follow one another in files and request bodies: bare, in FHS/BHS envelopes (HL7 v2
+chapter 2, 2.10.3), or with MLLP bytes around them. A message begins with `MSH` at the start of a
+line and lasts until the next one or the end of its batch. What stands anywhere else is a piece of
+its own, which no reader will take for a message, so that nothing is lost unseen.
+"""
+
+import re
+
+_MARK = re.compile(
+    rb"(?:\A|[\r\n\x0b\x1c])[ \t\x00\xef\xbb\xbf]*(?=(?:MSH|FHS|BHS|BTS|FTS)[^A-Za-z0-9\s])"
+)
+_ENVELOPES = (b"FHS", b"BHS", b"BTS", b"FTS")
+_BLANK = b"\r\n\t \x0b\x1c\x00\xef\xbb\xbf"
+_OVERLAP = 32  # bytes searched again, as a mark may lie across two chunks
+MESSAGE_LIMIT = 64 * 1024 * 1024
+
+
+class Splitter:
+    """Cuts chunks of a stream into messages; memory stays below `limit` bytes and a chunk.
+
+    A message over the limit comes out as one piece of `limit` + 1 bytes, too large for any
+    reader; the rest of it is skipped. `offset`s` holds where each piece that came out last began.
+    """
+
+    def __init__(self, limit: int = MESSAGE_LIMIT) -> None:
+        self._limit = limit
+        self._pending = bytearray()
+        self._searched = 0
+        self._skipping = False
+        self._base = 0
+        self.offsets: list[int] = []
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The messages that are complete now, in order; `offsets` says where each began."""
+        self._pending += chunk
+        self.offsets = []
+        pieces = []
+        start = 0
+        for mark in _MARK.finditer(self._pending, self._searched):
+            if mark.end() > start:
+                pieces += self._cut(start, mark.end())
+                start = mark.end()
+        self._drop(start)
+        return pieces + self._overlong()
+
+    def finish(self) -> list[bytes]:
+        """What is left at the end of the stream."""
+        self.offsets = []
+        pieces = self._cut(0, len(self._pending))
+        self._drop(len(self._pending))
+        return pieces
+
+    def _cut(self, start: int, end: int) -> list[bytes]:
+        if self._skipping:
+            self._skipping = False
+            return []
+        piece = bytes(self._pending[start:end])
+        if piece.startswith(_ENVELOPES):
+            line = re.match(rb"[^\r\n]*", piece)
+            start += line.end() if line else 0
+            piece = piece[line.end() :] if line else piece
+        if not piece.strip(_BLANK):
+            return []
+        self.offsets.append(self._base + start)
+        return [piece]
+
+    def _drop(self, count: int) -> None:
+        del self._pending[:count]
+        self._base += count
+        self._searched = max(len(self._pending) - _OVERLAP, 1 if count else 0)
+
+    def _overlong(self) -> list[bytes]:
+        if len(self._pending) <= self._limit + _OVERLAP:
+            return []
+        pieces = self._cut(0, self._limit + 1)
+        self._drop(len(self._pending) - _OVERLAP)
+        self._skipping = True
+        return pieces
+
+
+def split(data: bytes) -> list[bytes]:
+    """The messages in `data`, in order."""
+    if data.startswith(b"MSH") and data.find(b"MSH", 3) < 0 and b"TS" not in data:
+        return [data]
+    splitter = Splitter(len(data) + 1)
+    return splitter.feed(data) + splitter.finish()
