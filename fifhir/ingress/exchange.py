@@ -21,6 +21,7 @@ class Request(Struct, gc=False):
     head_done: bool = False
     wire: int = 0
     chunked: bool = False
+    by_hand: int = 0
     http10: bool = False
     keep_alive: bool = True
 
@@ -31,6 +32,7 @@ class Response(Struct, frozen=True, gc=False):
     Date, Content-Length and Connection are the connection's to add.
     """
 
+    status: int
     head: bytes
     body: bytes
 
@@ -56,14 +58,10 @@ TARGET_TOO_LONG = Fault(414, "target_too_long")
 CODED_CONTENT = Fault(415, "content_encoding")
 BAD_EXPECTATION = Fault(417, "expectation_failed")
 HEAD_TOO_LARGE = Fault(431, "header_too_large")
-INTERNAL = Fault(500, "internal")
 UNKNOWN_CODING = Fault(501, "transfer_encoding")
+NO_UPGRADE = Fault(501, "upgrade")
+BAD_VERSION = Fault(505, "http_version")
 OVERLOADED = Fault(503, "overloaded")
-FAULTS = (
-    *(BAD_REQUEST, BAD_HOST, REPEATED_HEADER, BAD_CODING, BAD_CHUNKS, TOO_SLOW, BODY_TOO_LARGE),
-    *(TARGET_TOO_LONG, CODED_CONTENT, BAD_EXPECTATION, HEAD_TOO_LARGE, INTERNAL, UNKNOWN_CODING),
-    OVERLOADED,
-)
 
 
 class Limits(Struct, frozen=True, kw_only=True):

@@ -3,8 +3,9 @@
 The law of this file: a request is framed in exactly one way or refused, and after a refusal
 nothing more is read, so no two readers of the same bytes can disagree about where a request ends
 (RFC 9112, 11.2). llhttp parses strictly; what it lets through is refused here: no Host, two Hosts,
-HTTP/1.0 with Transfer-Encoding, any coding but chunked, endless headers, chunks that are mostly
-overhead.
+other versions, HTTP/1.0 with Transfer-Encoding, any coding but chunked, endless headers, chunks
+that are mostly overhead. And httptools takes the body of a request with Upgrade for the bytes of
+another protocol; here it is a body.
 """
 
 from collections.abc import Callable
@@ -24,9 +25,11 @@ from fifhir.ingress.exchange import (
     BAD_EXPECTATION,
     BAD_HOST,
     BAD_REQUEST,
+    BAD_VERSION,
     BODY_TOO_LARGE,
     CODED_CONTENT,
     HEAD_TOO_LARGE,
+    NO_UPGRADE,
     OVERLOADED,
     REPEATED_HEADER,
     TARGET_TOO_LONG,
@@ -43,7 +46,6 @@ SINGLE = frozenset(
         *(b"expect", b"x-source", b"x-request-id", b"x-dry-run"),
     }
 )
-KEPT = SINGLE | {b"connection"}
 HOST_OCTETS = (
     b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%!$&'()*+,;=:[]"  # RFC 3986
 )
@@ -104,10 +106,13 @@ class Framer:
         if self.finished or self._parser is None:
             return None
         unfinished = self.request
+        if unfinished is not None and unfinished.by_hand:
+            return self._ignore_upgrade(memoryview(data))
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
-            return self._ignore_upgrades(memoryview(data)[upgrade.args[0] :])
+            self._parser = HttpRequestParser(self)
+            return self._ignore_upgrade(memoryview(data)[upgrade.args[0] :])
         except HttpParserError as error:
             return self._explain(error)
         if self.request is not None and self.request is unfinished:
@@ -142,20 +147,26 @@ class Framer:
             self._check_head_size(request)  # a trailer: counted, never believed
             return
         name = name.lower()
-        if name in KEPT:
-            if name in request.headers and name in SINGLE:
+        if name in SINGLE:
+            if name in request.headers:
                 raise _Refused(BAD_HOST if name == b"host" else REPEATED_HEADER)
             request.headers[name] = value
 
     def on_headers_complete(self) -> None:
-        request = cast(Request, self.request)
+        request, parser = cast(Request, self.request), cast(HttpRequestParser, self._parser)
         headers = request.headers
         request.head_done = True
+        request.method = parser.get_method()
+        request.keep_alive = parser.should_keep_alive()
+        if (version := parser.get_http_version()) != "1.1":
+            if version != "1.0":
+                raise _Refused(BAD_VERSION)
+            request.http10 = True
         self._check_head_size(request)
         if (length := headers.get(b"content-length")) and int(length) > self._limits.body:
             raise _Refused(BODY_TOO_LARGE)
         if (host := headers.get(b"host")) is None:
-            if not self._is_http10():
+            if not request.http10:
                 raise _Refused(BAD_HOST)
         elif host.strip().translate(None, HOST_OCTETS):
             raise _Refused(BAD_HOST)
@@ -163,10 +174,10 @@ class Framer:
             self._check_coding(request)
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise _Refused(CODED_CONTENT)
-        if b"connection" in headers:
-            request.http10 = self._is_http10()
         if b"expect" in headers:
             self._check_expectation(request)
+        if parser.should_upgrade():
+            self._check_upgrade(request)
 
     def on_body(self, piece: bytes) -> None:
         request = cast(Request, self.request)
@@ -187,28 +198,24 @@ class Framer:
             raise _Refused(OVERLOADED)
 
     def on_message_complete(self) -> None:
-        request, parser = cast(Request, self.request), cast(HttpRequestParser, self._parser)
+        request = cast(Request, self.request)
+        if request.size < request.by_hand:
+            return
         self.request = None
         if request.spool is not None:
             request.body = request.spool.getvalue()
             request.spool = None
-        request.method = parser.get_method()
-        if not parser.should_keep_alive():
-            request.keep_alive = False
-            self.finished = True
+        self.finished = not request.keep_alive
         self._take(request)
 
     # What llhttp lets through.
-
-    def _is_http10(self) -> bool:
-        return cast(HttpRequestParser, self._parser).get_http_version() == "1.0"
 
     def _check_head_size(self, request: Request) -> None:
         if request.head_size > self._limits.head or request.head_count > self._limits.head_count:
             raise _Refused(HEAD_TOO_LARGE)
 
     def _check_coding(self, request: Request) -> None:
-        if self._is_http10() or b"content-length" in request.headers:
+        if request.http10 or b"content-length" in request.headers:
             raise _Refused(BAD_CODING)
         if request.headers[b"transfer-encoding"].strip().lower() != b"chunked":
             raise _Refused(UNKNOWN_CODING)
@@ -219,6 +226,11 @@ class Framer:
             raise _Refused(BAD_EXPECTATION)
         if request.chunked or request.headers.get(b"content-length", b"0") != b"0":
             self._expect()
+
+    def _check_upgrade(self, request: Request) -> None:
+        if request.method == b"CONNECT" or request.chunked:
+            raise _Refused(NO_UPGRADE)
+        request.by_hand = int(request.headers.get(b"content-length", b"0"))
 
     def _measure(self, request: Request, fed: int) -> Fault | None:
         """Bound what a request without an end makes the parser read.
@@ -243,16 +255,28 @@ class Framer:
             return error.__context__.fault
         raise error
 
-    def _ignore_upgrades(self, rest: memoryview) -> Fault | None:
+    def _ignore_upgrade(self, rest: memoryview) -> Fault | None:
         """RFC 9110, 7.8: a server may ignore Upgrade; what follows is HTTP/1.1 as before."""
-        while True:
-            self._parser = HttpRequestParser(self)
-            if not rest or self.finished:
-                return None
+        while rest and not self.finished:
+            request, parser = self.request, cast(HttpRequestParser, self._parser)
             try:
-                self._parser.feed_data(rest)
-                return None
+                if request is None or not request.by_hand:
+                    parser.feed_data(rest)
+                    return None
+                rest = self._read_by_hand(request, rest)
             except HttpParserUpgrade as upgrade:
+                self._parser = HttpRequestParser(self)
                 rest = rest[upgrade.args[0] :]
             except HttpParserError as error:
                 return self._explain(error)
+            except _Refused as refused:
+                return refused.fault
+        return None
+
+    def _read_by_hand(self, request: Request, data: memoryview) -> memoryview:
+        """As much of `data` as is body has been read; the rest of it."""
+        wanted = request.by_hand - request.size
+        self.on_body(bytes(data[:wanted]))
+        if request.size == request.by_hand:
+            self.on_message_complete()
+        return data[wanted:]

@@ -1,0 +1,187 @@
+"""The HTTP API: what each path answers. Sockets are below, HL7 is behind `intake`.
+
+Statuses of the POST routes: 200 done; 400 neither HL7 nor JSON; 413 and 415 a body of a size or a
+kind not taken; 422 what fails again when sent again; 503 our own trouble, no promise.
+"""
+
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from socket import socket
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from fifhir.config import Settings
+from fifhir.ingress import answers
+from fifhir.ingress.answers import OK_JSON, Problem
+from fifhir.ingress.bodies import Feeds
+from fifhir.ingress.exchange import Answer, Fault, Request, Response
+from fifhir.ingress.http import Server, limits
+from fifhir.ingress.parsing import Parser
+from fifhir.ingress.running import Runner
+from fifhir.logs import Log, place
+from fifhir.metrics import OTHER, PATHS, STATUSES, exposition
+from fifhir.scoreboard import Scoreboard, Slab
+from fifhir.workflow.engine import Workflow
+
+NOT_READY = answers.head(503, "application/json", f"Retry-After: {answers.RETRY_AFTER}")
+METRICS = answers.head(200, "text/plain; version=0.0.4; charset=utf-8")
+
+Handler: TypeAlias = Callable[[Request], Answer]
+
+
+class Duty(Protocol):
+    """What a worker was started with."""
+
+    @property
+    def sock(self) -> socket: ...
+    @property
+    def board(self) -> Scoreboard: ...
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def workflow(self) -> Workflow: ...
+    @property
+    def log(self) -> Log: ...
+
+
+class Route(Struct, frozen=True):
+    """One path: who answers each method, and the counter of each status."""
+
+    methods: dict[bytes, Handler]
+    counters: dict[int, int]
+
+
+def serve(duty: Duty, slab: Slab) -> Server:
+    """The API is served on the running loop, until the server is drained."""
+    return Server(duty.sock, Api(duty, slab), limits(duty.settings.server), duty.board, slab)
+
+
+class Api:
+    """The application behind one worker's connections."""
+
+    def __init__(self, duty: Duty, slab: Slab) -> None:
+        self._board = duty.board
+        self._log = duty.log
+        self._slab = slab
+        self._retired = False
+        self._nowhere = self._route(OTHER, {})
+        feeds, version = Feeds(), duty.board.catalogue.build["version"]
+        self._version = version
+        parse = Parser(feeds, duty.board.catalogue, slab)
+        run = Runner(feeds, duty.board.catalogue, slab, duty.workflow)
+        self._routes = {
+            b"/health": self._route("/health", _readable(self._health)),
+            b"/ready": self._route("/ready", _readable(self._ready)),
+            b"/api/v1/parse": self._route("/api/v1/parse", {b"POST": parse.answer}),
+            b"/api/v1/workflow": self._route("/api/v1/workflow", {b"POST": run.answer}),
+        }
+        observability = duty.settings.observability
+        if observability.metrics_enabled:
+            route = self._route("/metrics", _readable(self._metrics))
+            self._routes[observability.metrics_endpoint.encode()] = route
+
+    # The connection's side (exchange.Application).
+
+    def answer(self, request: Request) -> Answer:
+        route = self._routes.get(request.target) or self._find(request.target)
+        try:
+            handler = route.methods.get(request.method)
+            answer = handler(request) if handler else _no_handler(route)
+        except Exception as error:
+            answer = self._explain(error, request)
+        if isinstance(answer, Response):
+            self._count(route, answer)
+            return answer
+        return self._finish(route, request, answer)
+
+    def refuse(self, fault: Fault) -> Response:
+        response = answers.refusal(fault)
+        self._count(self._nowhere, response)
+        self._slab.add(self._board.catalogue.error("ingress"))
+        return response
+
+    def fail(self, error: BaseException) -> None:
+        self._log.error(
+            "request failed", exception=type(error).__name__, place=place(error.__traceback__)
+        )
+
+    def complain(self, reason: str) -> None:
+        self._log.warn("not accepting connections", reason=reason)
+
+    def retire(self) -> None:
+        self._retired = True
+
+    # The routes that need nothing.
+
+    def _health(self, _: Request) -> Response:
+        """The process turns; it says nothing of others, so that nobody restarts it for them."""
+        return self._state(200, "healthy", "healthy", "process is serving")
+
+    def _ready(self, _: Request) -> Response:
+        if self._retired:
+            return self._state(503, "not_ready", "unhealthy", "process is draining")
+        return self._state(200, "ready", "healthy", "process is serving")
+
+    def _state(self, status: int, word: str, condition: str, message: str) -> Response:
+        """The keys of both dialects there are: `checks` and `timestamp`, and `components`."""
+        now = answers.timestamp()
+        body = {
+            "status": word,
+            "version": self._version,
+            "checks": {"process": "ok" if status == HTTPStatus.OK else "error"},
+            "components": [{"name": "process", "status": condition, "message": message}],
+            "checked_at": now,
+            "timestamp": now,
+        }
+        head = OK_JSON if status == HTTPStatus.OK else NOT_READY
+        return Response(status, head, msgspec.json.encode(body))
+
+    def _metrics(self, _: Request) -> Response:
+        return Response(200, METRICS, exposition(self._board))
+
+    # From a target to a counted answer.
+
+    def _route(self, path: str, methods: dict[bytes, Handler]) -> Route:
+        label = path if path in PATHS else OTHER
+        counter = self._board.catalogue.http
+        return Route(methods, {status: counter(label, status) for status in STATUSES})
+
+    def _find(self, target: bytes) -> Route:
+        """The route of a target with a query string or in absolute form (RFC 9112, 3.2.2)."""
+        path = target.partition(b"?")[0]
+        if path.startswith((b"http://", b"https://")):
+            path = b"/" + path.partition(b"//")[2].partition(b"/")[2]
+        return self._routes.get(path, self._nowhere)
+
+    async def _finish(
+        self, route: Route, request: Request, answer: Coroutine[Any, Any, Response]
+    ) -> Response:
+        try:
+            response = await answer
+        except Exception as error:
+            response = self._explain(error, request)
+        self._count(route, response)
+        return response
+
+    def _explain(self, error: Exception, request: Request) -> Response:
+        if not isinstance(error, Problem):
+            self.fail(error)
+            error = Problem(500, "internal_error", "The server could not answer this request.")
+        return answers.problem(error, answers.request_id(request))
+
+    def _count(self, route: Route, response: Response) -> None:
+        counters = route.counters
+        self._slab.add(counters.get(response.status) or counters[0])
+
+
+def _readable(handler: Handler) -> dict[bytes, Handler]:
+    return {b"GET": handler, b"HEAD": handler}
+
+
+def _no_handler(route: Route) -> Response:
+    if not route.methods:
+        raise Problem(404, "not_found", "There is nothing at this path.")
+    allowed = b", ".join(sorted(route.methods)).decode()
+    raise Problem(405, "method_not_allowed", f"Allowed here: {allowed}.", f"Allow: {allowed}")

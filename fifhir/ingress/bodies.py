@@ -1,0 +1,190 @@
+"""What a request brings: HL7 v2 as bytes or inside JSON, or an event as JSON; and its feed's name.
+
+Raw bodies have a media type of HL7 v2 or text/plain; MSH-18 says their character set, so a
+charset parameter is not consulted. A JSON text has no character set of its own: `data` is
+encoded as MSH-18 will have it read, unless `options.encoding` says otherwise.
+"""
+
+import re
+from typing import Any, Literal
+from urllib.parse import parse_qs
+
+import msgspec
+from msgspec import Struct
+
+from fifhir import tables
+from fifhir.event import Event
+from fifhir.ingress.answers import Problem, timestamp
+from fifhir.ingress.exchange import Request
+from fifhir.intake import Feed
+
+RAW_TYPES = (
+    *(b"application/hl7-v2", b"application/hl7-v2+er7", b"x-application/hl7-v2+er7"),
+    *(b"text/plain", b"x-application/hl7-v2"),
+)
+JSON_TYPE = b"application/json"
+DEPTH_LIMIT = 64  # nested arrays and objects in a JSON body
+SOURCE_LIMIT = 128  # characters
+DEFAULT_SOURCE = "unknown"
+FEEDS_LIMIT = 256  # sources remembered
+
+_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_PATH = re.compile(r" - at `(?:key in )?(\$[\w.\[\]]*)`$")
+
+
+class Options(Struct, frozen=True):
+    """How to read `data`. There is one profile, the default; `delimiter` is for CSV."""
+
+    profile: str = "default"
+    encoding: Literal["", "utf-8", "iso-8859-1", "cp1252"] = ""
+    delimiter: str = ""
+
+
+class Envelope(Struct, frozen=True):
+    """A JSON body: `data` in a `format`, or for the workflow an `event`.
+
+    `context` is taken for the contract's sake; no action of this version reads it.
+    """
+
+    format: str = ""
+    data: str = ""
+    source: str = ""
+    options: Options = Options()
+    event: dict[str, Any] | None = None
+    context: msgspec.Raw = msgspec.Raw()
+
+
+_envelope = msgspec.json.Decoder(Envelope)
+
+
+def is_json(request: Request) -> bool:
+    """Whether the body is JSON and not raw HL7 v2; a Problem if it is neither."""
+    kind = request.headers.get(b"content-type", b"")
+    if kind in RAW_TYPES:
+        return False
+    kind = kind.partition(b";")[0].strip().lower()
+    if kind in RAW_TYPES:
+        return False
+    if kind == JSON_TYPE:
+        return True
+    raise Problem(
+        415,
+        "unsupported_media_type",
+        "Content-Type must be application/json, application/hl7-v2 or text/plain.",
+    )
+
+
+def open_envelope(body: bytes) -> Envelope:
+    """The JSON body, typed; a Problem if it is not JSON or not of that shape."""
+    if body.count(b"{") + body.count(b"[") > DEPTH_LIMIT and _depth(body) > DEPTH_LIMIT:
+        raise Problem(400, "json_too_deep", f"JSON may nest {DEPTH_LIMIT} levels deep.")
+    try:
+        return _envelope.decode(body)
+    except msgspec.ValidationError as fault:
+        raise _misfit(fault, 400, "invalid_request") from fault
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise Problem(400, "invalid_json", "The body is not valid JSON.") from fault
+
+
+def unwrap(envelope: Envelope) -> bytes:
+    """The messages in `data`, as bytes; a Problem if it is in a format nobody reads here."""
+    if envelope.format != "hl7v2":
+        raise Problem(415, "unsupported_format", "The only format read here is hl7v2.")
+    if envelope.options.profile not in {"", "default"}:
+        raise Problem(422, "unknown_profile", "There is no such source profile.")
+    codec = envelope.options.encoding or _declared(envelope.data)
+    try:
+        return envelope.data.encode(codec)
+    except UnicodeEncodeError as fault:
+        raise Problem(
+            422, "bad_encoding", "data has characters its character set has not."
+        ) from fault
+
+
+def to_event(given: dict[str, Any], identity: str) -> Event:
+    """The event a client describes; what only we can know is filled in where it is absent."""
+    now = timestamp()
+    known = {
+        "id": identity,
+        "timestamp": now,
+        "received_at": now,
+        "source": DEFAULT_SOURCE,
+        "source_format": "json",
+        "source_profile_id": "default",
+        "source_message_id": "",
+        "header": {},
+    }
+    try:
+        event: Event = msgspec.convert({**known, **given}, Event)
+    except (msgspec.ValidationError, RecursionError) as fault:
+        raise _misfit(fault, 422, "invalid_event") from fault
+    checked_source(event.source)
+    return event
+
+
+class Feeds:
+    """The feed of each source, made once for the sources that come again."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Feed, bytes]] = {}
+
+    def named(self, source: str) -> tuple[Feed, bytes]:
+        """The feed and its name as JSON."""
+        known = self._known.get(source)
+        if known is None:
+            if len(self._known) >= FEEDS_LIMIT:
+                self._known.clear()
+            known = Feed(source=checked_source(source)), msgspec.json.encode(source)
+            self._known[source] = known
+        return known
+
+
+def raw_source(request: Request) -> str:
+    """Who sent a raw body: `?source=`, else X-Source."""
+    query = request.target.partition(b"?")[2]
+    if query:
+        try:
+            asked = parse_qs(query.decode("ascii"), max_num_fields=16, errors="strict")
+        except (ValueError, UnicodeDecodeError) as fault:
+            raise Problem(400, "bad_query", "The query string is not valid.") from fault
+        if len(sources := asked.get("source", [])) > 1:
+            raise Problem(400, "bad_query", "source may stand once in the query string.")
+        if sources:
+            return sources[0] or DEFAULT_SOURCE
+    given = request.headers.get(b"x-source")
+    return given.strip().decode("utf-8", "replace") if given else DEFAULT_SOURCE
+
+
+def checked_source(source: str) -> str:
+    """The source's name, which will be in events, logs and metrics."""
+    if len(source) > SOURCE_LIMIT or not source.isprintable() or "\ufffd" in source:
+        raise Problem(
+            400,
+            "bad_source",
+            f"source is at most {SOURCE_LIMIT} printable characters.",
+        )
+    return source
+
+
+def _declared(data: str) -> str:
+    """The codec MSH-18 names, UTF-8 if it names none we know."""
+    head = re.split(r"[\r\n]", data.lstrip("\ufeff\v \r\n"), maxsplit=1)[0]
+    fields = head.split(head[3:4], 18) if head[3:4] else []
+    name = re.split(r"[~^\\]", fields[17], maxsplit=1)[0].strip() if len(fields) > 17 else ""
+    return tables.CHARSETS.get(name, "utf-8")
+
+
+def _depth(body: bytes) -> int:
+    """How deep the JSON nests, exact for valid JSON."""
+    depth = deepest = 0
+    for mark in re.findall(rb"[\[\]{}]", _JSON_STRING.sub(b"", body)):
+        depth += 1 if mark in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _misfit(fault: Exception, status: int, error: str) -> Problem:
+    """Tell where the value is that does not fit; its text may be the value's own, so not that."""
+    path = _PATH.search(str(fault))
+    where = {"details": {"path": path[1]}} if path else {}
+    return Problem(status, error, "The JSON has not the shape this request needs.", **where)

@@ -1,0 +1,49 @@
+"""The messages in a body: one, or a batch walked through without holding up others."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from msgspec import Struct
+
+from fifhir.batch import Splitter
+from fifhir.errors import MessageError
+from fifhir.ingress.answers import Problem
+
+SLICE = 128 << 10  # bytes of a batch between two turns of the loop, a few milliseconds' work
+
+
+class Broken(Struct, frozen=True):
+    """A message that could not be read; `index` counts the messages of the body from 0."""
+
+    index: int
+    error: str
+    message: str
+    location: str
+
+
+def broken(index: int, fault: MessageError) -> Broken:
+    """The fault as the sender is told of it."""
+    return Broken(index, fault.reason, str(fault), fault.location)
+
+
+def is_single(body: bytes) -> bool:
+    """Whether the body is certainly one message; if not, it is walked through."""
+    return body.startswith(b"MSH") and body.find(b"MSH", 3) < 0
+
+
+async def walk(body: bytes) -> AsyncIterator[bytes]:
+    """Every message of a batch, in order."""
+    splitter, view = Splitter(), memoryview(body)
+    for start in range(0, len(body), SLICE):
+        for raw in splitter.feed(bytes(view[start : start + SLICE])):
+            yield raw
+        await asyncio.sleep(0)
+    for raw in splitter.finish():
+        yield raw
+
+
+def unreadable(faults: list[Broken], *, any_hl7: bool) -> Problem:
+    """None of the messages can be taken: 422, or 400 if the body is something else altogether."""
+    if any_hl7:
+        return Problem(422, "parse_error", "The messages told in errors are broken.", errors=faults)
+    return Problem(400, "not_hl7", "The body holds no HL7 v2 message.")

@@ -1,0 +1,174 @@
+"""POST /api/v1/workflow: messages, or one event, through the workflow.
+
+200 means that every action of every matched route was confirmed, for every message of the body.
+A batch is all or nothing before it begins: with a broken message in it, it is answered 422 and
+nothing has run. Then the messages run in order. At the first whose action fails the answer is 503
+and says how many were `processed` before it; the sender, who sends all of it again, repeats
+those: at least once.
+"""
+
+import asyncio
+import secrets
+from time import perf_counter
+
+import msgspec
+from msgspec import Struct
+
+from fifhir import intake
+from fifhir.errors import MessageError
+from fifhir.event import Event, event_type
+from fifhir.ingress import bodies
+from fifhir.ingress.answers import OK_JSON, Problem
+from fifhir.ingress.bodies import Feeds
+from fifhir.ingress.exchange import Answer, Request, Response
+from fifhir.ingress.messages import Broken, broken, is_single, unreadable, walk
+from fifhir.intake import Feed
+from fifhir.metrics import Catalogue
+from fifhir.scoreboard import Slab
+from fifhir.workflow.engine import ActionResult, Outcome, Workflow
+
+_to_json = msgspec.json.Encoder().encode
+
+DEADLINE = 60.0  # seconds a request may run; each destination has a deadline of its own
+DRY_RUN = {b"": False, b"false": False, b"true": True}
+
+
+class Action(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What one action came to."""
+
+    route: str
+    action: str
+    success: bool
+    duration_ms: float
+    error: str = ""
+
+
+class Taken(Struct, frozen=True):
+    """An event that went through."""
+
+    id: str
+    type: str
+
+
+class Report(Struct, rename="camel"):
+    """What became of the body, message by message in the order they ran."""
+
+    dry_run: bool
+    success: bool = True
+    routes_matched: list[str] = []
+    actions_executed: list[Action] = []
+    events: list[Taken] = []
+    processing_time_ms: float = 0.0
+
+    def add(self, event: Event, outcome: Outcome) -> None:
+        matched = self.routes_matched
+        matched += [route for route in outcome.routes_matched if route not in matched]
+        self.actions_executed += map(_action, outcome.actions)
+        self.events.append(Taken(event.id, event_type(event)))
+
+
+class Runner:
+    """Answers workflow requests."""
+
+    def __init__(self, feeds: Feeds, catalogue: Catalogue, slab: Slab, workflow: Workflow) -> None:
+        self._feeds = feeds
+        self._catalogue = catalogue
+        self._slab = slab
+        self._workflow = workflow
+
+    def answer(self, request: Request) -> Answer:
+        """The request is checked now; what it asks for runs in the coroutine."""
+        dry_run = DRY_RUN.get(request.headers.get(b"x-dry-run", b"").strip().lower())
+        if dry_run is None:
+            raise Problem(400, "bad_dry_run", "X-Dry-Run is true or false.")
+        report = Report(dry_run)
+        if not bodies.is_json(request):
+            return self._run(request.body, bodies.raw_source(request), report)
+        envelope = bodies.open_envelope(request.body)
+        if envelope.event is not None:
+            event = bodies.to_event(envelope.event, secrets.token_hex(16))
+            return self._run(event, event.source, report)
+        source = envelope.source or bodies.DEFAULT_SOURCE
+        return self._run(bodies.unwrap(envelope), source, report)
+
+    async def _run(self, load: bytes | Event, source: str, report: Report) -> Response:
+        started = perf_counter()
+        feed, _ = self._feeds.named(source)
+        try:
+            async with asyncio.timeout(DEADLINE):
+                if isinstance(load, bytes):
+                    await self._run_messages(load, feed, report)
+                else:
+                    outcome = await self._workflow.run(load, dry_run=report.dry_run)
+                    self._note(load, outcome, report)
+        except TimeoutError as late:
+            raise Problem(
+                503,
+                "deadline",
+                "The workflow did not end in time; nothing is promised.",
+                processed=len(report.events),
+            ) from late
+        report.processing_time_ms = (perf_counter() - started) * 1000
+        return Response(200, OK_JSON, _to_json(report))
+
+    async def _run_messages(self, body: bytes, feed: Feed, report: Report) -> None:
+        if is_single(body):
+            await self._run_message(body, feed, report)
+            return
+        await self._check(body, feed)
+        async for raw in walk(body):
+            await self._run_message(raw, feed, report)
+
+    async def _check(self, body: bytes, feed: Feed) -> None:
+        """Every message can be read, and there is one; else nobody has been promised anything."""
+        faults: list[Broken] = []
+        index, any_hl7 = 0, False
+        async for raw in walk(body):
+            any_hl7 = any_hl7 or raw.startswith(b"MSH")
+            try:
+                intake.read(raw, feed)
+            except MessageError as fault:
+                self._slab.add(self._catalogue.error("parse"))
+                faults.append(broken(index, fault))
+            index += 1
+        if faults or not index:
+            raise unreadable(faults, any_hl7=any_hl7)
+
+    async def _run_message(self, raw: bytes, feed: Feed, report: Report) -> None:
+        try:
+            if report.dry_run:
+                event = intake.read(raw, feed)
+                outcome = await self._workflow.run(event, dry_run=True)
+            else:
+                event, outcome = await intake.accept(raw, feed, self._workflow)
+        except MessageError as fault:
+            self._slab.add(self._catalogue.error("parse"))
+            raise unreadable([broken(0, fault)], any_hl7=True) from fault
+        self._note(event, outcome, report)
+
+    def _note(self, event: Event, outcome: Outcome, report: Report) -> None:
+        """The outcome is counted and reported; one that failed ends the request."""
+        if not report.dry_run:
+            self._count(event, outcome)
+        if not outcome.success:
+            raise Problem(
+                503,
+                "action_failed",
+                "An action failed and its event was not kept; send the message again.",
+                processed=len(report.events),
+                failedActions=[_action(each) for each in outcome.actions if not each.success],
+            )
+        report.add(event, outcome)
+
+    def _count(self, event: Event, outcome: Outcome) -> None:
+        slab, catalogue = self._slab, self._catalogue
+        slab.add(catalogue.event(event_type(event), event.source, outcome.success))
+        for each in outcome.actions:
+            slab.observe(catalogue.action(each.action, each.route), each.duration_ms / 1000)
+            if not each.success:
+                slab.add(catalogue.action_error(each.action, each.route, "unknown"))
+                slab.add(catalogue.error("action"))
+
+
+def _action(result: ActionResult) -> Action:
+    return Action(result.route, result.action, result.success, result.duration_ms, result.error)
