@@ -30,35 +30,40 @@ cdef extern from "Python.h":
 cdef extern from *:
     """
     #include <stdint.h>
-    /* Which of 16 bytes are a field delimiter, CR or LF; `escapes` and `high` become non-zero
-       where one of them is the escape delimiter or not ASCII. */
+    /* Which of 16 bytes are delimiters, CR or LF; `escapes` and `high` become non-zero where one
+       of them is the escape delimiter or not ASCII. */
     #if defined(__SSE2__)
     #include <emmintrin.h>
     #define FIFHIR_IS(c) _mm_cmpeq_epi8(block, _mm_set1_epi8((char)(c)))
+    #define FIFHIR_OR(a, b) _mm_or_si128(a, b)
     #define FIFHIR_MASK(m) ((uint32_t)_mm_movemask_epi8(m))
-    static inline uint32_t fifhir_stops(const unsigned char *at, unsigned char field,
-                                        unsigned char escape, uint32_t *escapes, uint32_t *high) {
+    static inline uint32_t fifhir_stops(const unsigned char *at, const unsigned char *delimiters,
+                                        uint32_t *escapes, uint32_t *high) {
         __m128i block = _mm_loadu_si128((const __m128i *)at);
-        __m128i ends = _mm_or_si128(FIFHIR_IS('\\r'), FIFHIR_IS('\\n'));
-        *escapes |= FIFHIR_MASK(FIFHIR_IS(escape));
+        __m128i ends = FIFHIR_OR(FIFHIR_IS('\r'), FIFHIR_IS('\n'));
+        __m128i outer = FIFHIR_OR(FIFHIR_IS(delimiters[0]), FIFHIR_IS(delimiters[1]));
+        __m128i inner = FIFHIR_OR(FIFHIR_IS(delimiters[2]), FIFHIR_IS(delimiters[4]));
+        *escapes |= FIFHIR_MASK(FIFHIR_IS(delimiters[3]));
         *high |= FIFHIR_MASK(block);
-        return FIFHIR_MASK(_mm_or_si128(FIFHIR_IS(field), ends));
+        return FIFHIR_MASK(FIFHIR_OR(ends, FIFHIR_OR(outer, inner)));
     }
     #else
-    static inline uint32_t fifhir_stops(const unsigned char *at, unsigned char field,
-                                        unsigned char escape, uint32_t *escapes, uint32_t *high) {
+    static inline uint32_t fifhir_stops(const unsigned char *at, const unsigned char *delimiters,
+                                        uint32_t *escapes, uint32_t *high) {
         uint32_t stops = 0;
         for (int i = 0; i < 16; i++) {
-            stops |= (uint32_t)(at[i] == field || at[i] == '\\r' || at[i] == '\\n') << i;
-            *escapes |= (uint32_t)(at[i] == escape);
-            *high |= (uint32_t)(at[i] >> 7);
+            unsigned char c = at[i];
+            stops |= (uint32_t)(c == delimiters[0] || c == delimiters[1] || c == delimiters[2] ||
+                                c == delimiters[4] || c == '\r' || c == '\n') << i;
+            *escapes |= (uint32_t)(c == delimiters[3]);
+            *high |= (uint32_t)(c >> 7);
         }
         return stops;
     }
     #endif
     static inline int fifhir_lowest(uint32_t mask) { return __builtin_ctz(mask); }
     """
-    uint32_t fifhir_stops(const unsigned char* at, unsigned char field, unsigned char escape,
+    uint32_t fifhir_stops(const unsigned char* at, const unsigned char* delimiters,
                           uint32_t* escapes, uint32_t* high) nogil
     int fifhir_lowest(uint32_t mask) nogil
 
@@ -72,24 +77,30 @@ cdef enum:
 cdef struct Segment:
     Py_ssize_t start      # its first byte
     Py_ssize_t end        # behind its last byte
-    Py_ssize_t first      # its name's place among the field starts
+    Py_ssize_t first      # its name's place among the fields
     Py_ssize_t count      # its fields, the name counted
     uint32_t name         # its name, if that has three letters
     bint header           # MSH, BHS, FHS: field 1 is the delimiter itself
 
+cdef struct Field:
+    Py_ssize_t at         # its first byte
+    Py_ssize_t mark       # which is the first mark in it
+
 cdef struct Table:
     Bytes base
     Segment* segments
-    Py_ssize_t* starts
+    Field* fields                   # one more than there are: where the next would begin
+    Py_ssize_t* marks               # where component, repetition and subcomponent delimiters stand
     Py_ssize_t count, room          # segments held, and how many fit
-    Py_ssize_t used, fits           # field starts held, and how many fit
+    Py_ssize_t used, fits           # fields held, and how many fit
+    Py_ssize_t marked, markable     # marks held, and how many fit
     unsigned char field, component, repetition, escape, subcomponent
     Py_ssize_t odd                  # segments whose name is not one
     Py_ssize_t escapes, escapes_end # no escape delimiter stands before or behind these
     bint ascii
 
 MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes
-FIELD_LIMIT = 1_000_000  # segment names counted
+FIELD_LIMIT = 1_000_000  # fields and their parts
 cdef Py_ssize_t _MESSAGE_LIMIT = MESSAGE_LIMIT
 cdef Py_ssize_t _FIELD_LIMIT = FIELD_LIMIT
 cdef bytes _BEFORE = b"\xef\xbb\xbf \t\r\n\x0b\x00"
@@ -121,56 +132,91 @@ cdef inline bint _is_blank(Bytes at, Bytes end) noexcept nogil:
     return at == end
 
 
+cdef int _grow(void** array, Py_ssize_t* room, size_t size) noexcept nogil:
+    """Double the room of an array; 1 if there is no memory, 2 if it holds too much already."""
+    cdef void* grown
+    if room[0] > 2 * _FIELD_LIMIT:
+        return 2
+    grown = realloc(array[0], 2 * room[0] * size)
+    if grown == NULL:
+        return 1
+    array[0], room[0] = grown, 2 * room[0]
+    return 0
+
+
 cdef inline int _begin(Table* t, Py_ssize_t at) noexcept nogil:
-    """Note that a field begins `at`; 1 if there is no memory, 2 if there are too many."""
-    cdef Py_ssize_t* grown
-    if t.used == t.fits:
-        if t.used > _FIELD_LIMIT:
-            return 2
-        grown = <Py_ssize_t*>realloc(t.starts, 2 * t.fits * sizeof(Py_ssize_t))
-        if grown == NULL:
-            return 1
-        t.starts, t.fits = grown, 2 * t.fits
-    t.starts[t.used] = at
+    """Note that a field begins `at`; 0, or a fault of `_grow`."""
+    cdef int fault
+    if t.used + 1 == t.fits:
+        fault = _grow(<void**>&t.fields, &t.fits, sizeof(Field))
+        if fault:
+            return fault
+    t.fields[t.used].at, t.fields[t.used].mark = at, t.marked
     t.used += 1
+    return 0
+
+
+cdef inline int _mark(Table* t, Py_ssize_t at) noexcept nogil:
+    cdef int fault
+    if t.marked == t.markable:
+        fault = _grow(<void**>&t.marks, &t.markable, sizeof(Py_ssize_t))
+        if fault:
+            return fault
+    t.marks[t.marked] = at
+    t.marked += 1
     return 0
 
 
 cdef int _end(Table* t, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     """Note that the segment whose name is field `first` ends; drop it if it is blank."""
     cdef Segment* s
-    cdef Py_ssize_t start = t.starts[first]
+    cdef int fault
+    cdef Py_ssize_t start = t.fields[first].at
     if _is_blank(t.base + start, t.base + end):
         t.used = first
         return 0
     if t.count == t.room:
-        s = <Segment*>realloc(t.segments, 2 * t.room * sizeof(Segment))
-        if s == NULL:
-            return 1
-        t.segments, t.room = s, 2 * t.room
+        fault = _grow(<void**>&t.segments, &t.room, sizeof(Segment))
+        if fault:
+            return fault
     s = &t.segments[t.count]
     s.start, s.end, s.first, s.count = start, end, first, t.used - first
-    s.name = _packed(t.base + start, (t.starts[first + 1] - 1 if s.count > 1 else end) - start)
+    s.name = _packed(t.base + start, (t.fields[first + 1].at - 1 if s.count > 1 else end) - start)
     s.header = s.name == MSH or s.name == BHS or s.name == FHS
     t.odd += not (s.name and _is_name(t.base + start))
     t.count += 1
     return 0
 
 
-cdef int _scan(Table* t, Py_ssize_t size) noexcept nogil:
-    """Fill the table from `size` bytes that begin with MSH; 0, or the fault `_begin` names."""
-    cdef Py_ssize_t at = 4, first = 0, stop
+cdef int _stop(Table* t, Py_ssize_t* first, Py_ssize_t at) noexcept nogil:
+    """Note what the delimiter or line end `at` means; `first` is the name of its segment."""
+    cdef int fault
+    cdef unsigned char found = t.base[at]
+    if found == t.field:
+        return _begin(t, at + 1)
+    if found != 13 and found != 10:
+        return _mark(t, at)
+    fault = _end(t, first[0], at)
+    first[0] = t.used
+    return fault if fault else _begin(t, at + 1)
+
+
+cdef int _scan(Table* t, const unsigned char* delimiters, Py_ssize_t size) noexcept nogil:
+    """Fill the table from `size` bytes that begin with MSH; 0, or a fault of `_grow`."""
+    cdef Py_ssize_t at = 4, first = 0
     cdef uint32_t stops, escapes, high = 0
     cdef unsigned char tail[16]
     cdef Bytes block
-    cdef int fault
-    t.fits = min(max(size // 8, 64), 4096)
+    cdef int fault, i
+    t.fits = t.markable = min(max(size // 8, 64), 4096)
     t.room = min(max(size // 32, 16), 1024)
-    t.starts = <Py_ssize_t*>malloc(t.fits * sizeof(Py_ssize_t))
+    t.fields = <Field*>malloc(t.fits * sizeof(Field))
+    t.marks = <Py_ssize_t*>malloc(t.markable * sizeof(Py_ssize_t))
     t.segments = <Segment*>malloc(t.room * sizeof(Segment))
-    if t.starts == NULL or t.segments == NULL:
+    if t.fields == NULL or t.marks == NULL or t.segments == NULL:
         return 1
-    t.starts[0], t.starts[1], t.used = 0, 4, 2
+    _begin(t, 0)
+    _begin(t, 4)
     t.escapes, t.escapes_end = size, 0
     while at < size and t.base[at] != t.field and t.base[at] != 13 and t.base[at] != 10:
         at += 1  # MSH-2 holds every delimiter; it says nothing of the others' use
@@ -178,29 +224,24 @@ cdef int _scan(Table* t, Py_ssize_t size) noexcept nogil:
         block = t.base + at
         if size - at < 16:
             memcpy(tail, block, size - at)
-            for stop in range(size - at, 16):
-                tail[stop] = 0
+            for i in range(size - at, 16):
+                tail[i] = 0
             block = tail
         escapes = 0
-        stops = fifhir_stops(block, t.field, t.escape, &escapes, &high)
+        stops = fifhir_stops(block, delimiters, &escapes, &high)
         if escapes:
             t.escapes = min(t.escapes, at)
             t.escapes_end = at + 16
         while stops:
-            stop = at + fifhir_lowest(stops)
-            stops &= stops - 1
-            if t.base[stop] != t.field:
-                if _end(t, first, stop):
-                    return 1
-                first = t.used
-            fault = _begin(t, stop + 1)
+            fault = _stop(t, &first, at + fifhir_lowest(stops))
             if fault:
                 return fault
+            stops &= stops - 1
         at += 16
     t.ascii = not high
-    if _end(t, first, size):
-        return 1
-    return 2 if t.used > _FIELD_LIMIT else 0
+    fault = _end(t, first, size)
+    t.fields[t.used].at, t.fields[t.used].mark = size + 1, t.marked
+    return fault if fault else 2 if t.used + t.marked > _FIELD_LIMIT else 0
 
 
 # Reading the table.
@@ -215,9 +256,14 @@ cdef inline bint _field(Table* t, Segment* s, Py_ssize_t n, Bytes* at, Bytes* en
         n -= 1
     if n < 0 or n >= s.count:
         return False
-    at[0] = t.base + t.starts[s.first + n]
-    end[0] = t.base + (t.starts[s.first + n + 1] - 1 if n + 1 < s.count else s.end)
+    at[0] = t.base + t.fields[s.first + n].at
+    end[0] = t.base + (t.fields[s.first + n + 1].at - 1 if n + 1 < s.count else s.end)
     return at[0] < end[0]
+
+
+cdef inline Py_ssize_t _first_mark(Table* t, Segment* s, Py_ssize_t n) noexcept nogil:
+    """Which is the first mark in a field that `_field` found."""
+    return t.fields[s.first + n - s.header].mark
 
 
 cdef inline Bytes _sought(Bytes at, Bytes end, unsigned char delimiter) noexcept nogil:
@@ -267,7 +313,7 @@ cdef class Tokens:
     def __init__(self, bytes data not None, bytes delimiters not None=b""):
         cdef Table* t = &self.table
         cdef int fault
-        if t.starts != NULL:
+        if t.fields != NULL:
             raise TypeError("a message is read-only")
         if PyBytes_GET_SIZE(data) > _MESSAGE_LIMIT:
             raise _refused("message_too_large", "message is larger than the limit")
@@ -280,17 +326,18 @@ cdef class Tokens:
         t.escape, t.subcomponent = found[3], found[4]
         cdef Py_ssize_t size = PyBytes_GET_SIZE(self.raw)
         with nogil:
-            fault = _scan(t, size)
+            fault = _scan(t, found, size)
         if fault == 1:
             raise MemoryError
         if fault == 2 or not t.ascii:
             _check_utf8(self.raw)
         if fault == 2:
-            raise _refused("too_many_fields", "message has more fields than the limit")
+            raise _refused("too_many_fields", "message has more delimiters than the limit")
 
     def __dealloc__(self):
         free(self.table.segments)
-        free(self.table.starts)
+        free(self.table.fields)
+        free(self.table.marks)
 
     def __len__(self):
         return self.table.count
@@ -491,12 +538,13 @@ cdef struct Node:       # small: a plan is walked once a message and should stay
 cdef struct Frame:
     Py_ssize_t* slots
     Py_ssize_t start, stop      # its segments
-    Bytes value, value_end      # the repetition at hand
-    int base
-    int cut_slot                # which field the cuts are of
-    Py_ssize_t cut_field
+    Bytes value, value_end      # the repetition at hand, and the first mark in it
+    Py_ssize_t value_mark
+    int base                    # after which of its components addresses begin
+    int cut_slot, cut_field     # which field the cuts are of; field 0 is the repetition at hand
     int n
-    Bytes cuts[CUTS]
+    Bytes cuts[CUTS]            # where components begin
+    Bytes heads[CUTS]           # where the first subcomponent of each ends
     Bytes end
 
 cdef struct Run:
@@ -508,52 +556,68 @@ cdef struct Run:
     Py_ssize_t valued
 
 
-cdef inline void _split(Table* t, Frame* f, Bytes at, Bytes end, bint first) noexcept nogil:
-    """Cut a repetition, or the `first` of a field's, into components."""
-    if first:
-        end = _sought(at, end, t.repetition)
-    f.n, f.end = 0, end
-    while f.n < CUTS:
-        f.cuts[f.n] = at
-        f.n += 1
-        at = _sought(at, end, t.component)
-        if at == end:
-            return
-        at += 1
+cdef void _split(Table* t, Frame* f, Py_ssize_t mark, Bytes at, Bytes end) noexcept nogil:
+    """Cut the first repetition of what lies before `end` into components."""
+    cdef Bytes place
+    cdef unsigned char found
+    f.cuts[0], f.heads[0], f.end, f.n = at, NULL, end, 1
+    while mark < t.marked:
+        place = t.base + t.marks[mark]
+        if place >= end:
+            break
+        mark += 1
+        found = place[0]
+        if found == t.repetition:
+            f.end = place
+            break
+        if f.heads[f.n - 1] == NULL:
+            f.heads[f.n - 1] = place
+        if found == t.component and f.n < CUTS:
+            f.cuts[f.n], f.heads[f.n] = place + 1, NULL
+            f.n += 1
+    if f.heads[f.n - 1] == NULL:
+        f.heads[f.n - 1] = f.end
+
+
+cdef bint _open(Run* r, Frame* f, Node* node) noexcept nogil:
+    """Whether the field of a node's address is cut into components now."""
+    cdef Bytes at = f.value, end = f.value_end
+    cdef Py_ssize_t mark = f.value_mark
+    cdef Segment* s
+    f.cut_slot, f.cut_field = node.slot, node.field
+    if node.field:
+        f.cut_field = -1
+        if f.slots[node.slot] < 0:
+            return False
+        s = &r.table.segments[f.slots[node.slot]]
+        if not _field(r.table, s, node.field, &at, &end):
+            return False
+        if s.header and node.field <= 2:  # the delimiters themselves have no parts
+            _split(r.table, f, r.table.marked, at, end)
+            return node.component <= 1 and node.subcomponent <= 1
+        f.cut_field = node.field
+        mark = _first_mark(r.table, s, node.field)
+    _split(r.table, f, mark, at, end)
+    return True
 
 
 cdef bint _locate(Run* r, Frame* f, Node* node, Bytes* at, Bytes* end) noexcept nogil:
     """Whether there are bytes at a node's address, and where."""
     cdef Table* t = r.table
-    cdef Segment* s
     cdef int n
     if f.cut_field != node.field or (node.field and f.cut_slot != node.slot):
-        at[0], end[0] = f.value, f.value_end
-        if node.field:
-            if f.slots[node.slot] < 0:
-                return False
-            s = &t.segments[f.slots[node.slot]]
-            if not _field(t, s, node.field, at, end):
-                return False
-            if s.header and node.field <= 2:
-                if node.component > 1 or node.subcomponent > 1:
-                    at[0] = end[0]
-                return at[0] < end[0]
-        f.cut_slot, f.cut_field = node.slot, node.field
-        _split(t, f, at[0], end[0], node.field != 0)
-    at[0], end[0] = f.cuts[0], f.end
-    if node.component:
-        n = node.component - 1 + (0 if node.field else f.base)
-        if n < f.n:
-            at[0] = f.cuts[n]
-            end[0] = f.cuts[n + 1] - 1 if n + 1 < f.n else f.end
-            if n == CUTS - 1:
-                _part(at, end, t.component, 1)
-        else:
-            at[0] = f.cuts[f.n - 1]
-            _part(at, end, t.component, n - f.n + 2)
-    if node.subcomponent:
-        _part(at, end, t.subcomponent, node.subcomponent)
+        if not _open(r, f, node):
+            return False
+    if node.component == 0:
+        at[0], end[0] = f.cuts[0], f.end
+        return at[0] < end[0]
+    n = node.component - 1 + (0 if node.field else f.base)
+    if n < f.n and node.subcomponent == 1:
+        at[0], end[0] = f.cuts[n], f.heads[n]
+        return at[0] < end[0]
+    at[0], end[0] = f.cuts[min(n, f.n - 1)], f.end
+    _part(at, end, t.component, max(n - f.n + 1, 0) + 1)
+    _part(at, end, t.subcomponent, node.subcomponent)
     return at[0] < end[0]
 
 
@@ -563,9 +627,11 @@ cdef inline bint _locate_whole(Run* r, Frame* f, Node* node, Bytes* at, Bytes* e
     return _field(r.table, &r.table.segments[f.slots[node.slot]], node.field, at, end)
 
 
-cdef inline void _enter(Frame* inner, Frame* f, Bytes at, Bytes end, int base) noexcept nogil:
+cdef inline void _enter(Frame* inner, Frame* f, Py_ssize_t mark, Bytes at, Bytes end) noexcept nogil:
+    """A frame in the same segments, whose repetition at hand is this one."""
     inner.slots, inner.start, inner.stop = f.slots, f.start, f.stop
-    inner.value, inner.value_end, inner.base, inner.cut_field = at, end, base, -1
+    inner.value, inner.value_end, inner.value_mark = at, end, mark
+    inner.base, inner.cut_field = 0, -1
 
 
 cdef object _value(Run* r, Frame* f, Node* node):
@@ -676,13 +742,21 @@ cdef object _call(Run* r, Frame* f, Node* node):
 cdef object _struct(Run* r, Frame* f, Node* node):
     cdef Frame inner
     cdef Bytes at, end
+    cdef int base = f.base
     if not node.placed:
         return _fields(r, f, node)
-    if not _locate(r, f, node, &at, &end):
-        return <object>node.default
     if node.field == 0:
-        at, end = f.value, f.value_end
-    _enter(&inner, f, at, end, node.base)
+        if f.value == f.value_end:
+            return <object>node.default
+        f.base = node.base
+        value = _fields(r, f, node)
+        f.base = base
+        return value
+    _enter(&inner, f, 0, NULL, NULL)
+    if not _open(r, &inner, node) or inner.cuts[0] == inner.end:
+        return <object>node.default
+    inner.value, inner.value_end, inner.cut_field = inner.cuts[0], inner.end, 0
+    inner.value_mark = _first_mark(r.table, &r.table.segments[f.slots[node.slot]], node.field)
     return _fields(r, &inner, node)
 
 
@@ -718,18 +792,23 @@ cdef object _fields(Run* r, Frame* f, Node* node):
 
 
 cdef object _repeat(Run* r, Frame* f, Node* node):
+    cdef Table* t = r.table
     cdef Bytes at, end, stop
     cdef Frame inner
-    cdef Py_ssize_t before
+    cdef Py_ssize_t before, mark
     if not _locate_whole(r, f, node, &at, &end):
         return ()
+    mark = _first_mark(t, &t.segments[f.slots[node.slot]], node.field)
     items = None
-    only = None
     while True:
-        stop = _sought(at, end, r.table.repetition)
+        _enter(&inner, f, mark, at, end)
+        _split(t, &inner, mark, at, end)
+        stop = inner.value_end = inner.end
+        inner.cut_field = 0
+        while mark < t.marked and t.base + t.marks[mark] <= stop:
+            mark += 1
         if stop > at:
             before = r.valued
-            _enter(&inner, f, at, stop, 0)
             value = _value(r, &inner, node.kids)
             if r.valued > before:
                 if stop == end and items is None:
@@ -783,7 +862,7 @@ cdef object _each(Run* r, Frame* f, Node* node):
                 seen[i] = at
         if segments[at].name != g.name:
             continue
-        _enter(&inner, f, NULL, NULL, 0)
+        _enter(&inner, f, 0, NULL, NULL)
         inner.slots, inner.start, inner.stop = slots, at + 1, at + 1
         while inner.stop < f.stop and _is_in(&g.followers, segments[inner.stop].name):
             inner.stop += 1
@@ -962,7 +1041,8 @@ cdef class Plan:
         run.table, run.tokens, run.given = &tokens.table, <PyObject*>tokens, <PyObject*>given
         run.zone, run.unread, run.valued = <PyObject*>zone, <PyObject*>unread, 0
         frame.slots, frame.start, frame.stop = slots, 0, tokens.table.count
-        frame.value, frame.value_end, frame.base, frame.cut_field = NULL, NULL, 0, -1
+        frame.value, frame.value_end, frame.value_mark = NULL, NULL, 0
+        frame.base, frame.cut_field = 0, -1
         for i in range(self.slots_.n):
             slots[i] = -1
             for at in range(tokens.table.count):
@@ -1023,7 +1103,7 @@ cdef class Plan:
             into.object = self._keep(node[1])
             self._kids(into, node[2])
             optional = len(getattr(node[1], "__struct_defaults__", ()))
-            into.least = <short>(into.n - optional)
+            into.least = <short>max(into.n - optional, 0)
             if node[3] is not None:
                 self._address(into, (node[3][0], node[3][1], 0, 0))
                 into.placed = True

@@ -37,7 +37,13 @@ _PATH = re.compile(
     r"([A-Z][A-Z0-9]{2})(?:[(\[](\d+)[)\]])?"
     r"-(\d+)(?:[(\[](\d+)[)\]])?(?:\.(\d+)(?:\.(\d+))?)?"
 )
-_UTF16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"M\0": "utf-16-le", b"\0M": "utf-16-be"}
+_MARKS = {  # what a message in Unicode begins with
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+    b"M\0": "utf-16-le",
+    b"\0M": "utf-16-be",
+    b"\xef\xbb": "utf-8",
+}
 
 
 class Path(NamedTuple):
@@ -129,10 +135,10 @@ def open_message(
     an error unless `guess` allows to read them as Windows-1252, and so is a damaged MSH-2 unless
     `mend` allows to read it as the standard one (`tables/codes/delimiters.csv`).
     """
-    if raw.isascii():
+    if raw.isascii() and raw[:2] not in _MARKS and b"\x1b" not in raw:
         message = _tokenized(raw, mend)
         declared = message.cut(0, 18, 1, 1)
-        message.charset = tables.CHARSETS.get(declared.decode(), "utf-8") if declared else charset
+        message.charset = _codec(declared.decode(), "utf-8") if declared else charset
         return message
     codec, text, guessed = _decoded(raw, charset, guess)
     message = _tokenized(text.encode(), mend)
@@ -162,7 +168,7 @@ def _meant(raw: bytes) -> bytes:
 
 def _decoded(raw: bytes, charset: str, guess: bool) -> tuple[str, str, bool]:
     """The codec, the text, and whether the codec had to be guessed."""
-    codec = _UTF16.get(raw[:2]) or _declared(raw) or charset
+    codec = _MARKS.get(raw[:2]) or _declared(raw) or charset
     try:
         return codec, raw.decode(codec), False
     except UnicodeDecodeError as fault:
@@ -172,23 +178,33 @@ def _decoded(raw: bytes, charset: str, guess: bool) -> tuple[str, str, bool]:
 
 
 def _declared(raw: bytes) -> str:
-    """The codec MSH-18 names; "" if it names none. The first repetition is the default one."""
+    """The codec MSH-18 names for bytes that stand for delimiters as ASCII does; "" if none.
+
+    The first repetition is the default character set. ISO 2022 text shifts to the others with
+    ESC, and its codec knows them all.
+    """
     start = raw.find(b"MSH")
     if start < 0:
         return ""
     fields = re.split(rb"[\r\n]", raw[start:], maxsplit=1)[0].split(raw[start + 3 : start + 4], 18)
-    if len(fields) < 18 or not fields[17].strip():
+    if len(fields) < 18 or not fields[17].strip(b' "'):
         return ""
-    name = re.split(rb"[~^\\]", fields[17], maxsplit=1)[0].strip().decode("ascii", "replace")
-    codec = tables.CHARSETS.get(name, "") if name else ""
-    if name and not codec:
+    names = [name.strip() for name in fields[17].decode("ascii", "replace").split("~")]
+    codecs = [_codec(re.split(r"[\^\\]", name, maxsplit=1)[0]) for name in names]
+    if b"\x1b" in raw and (shifted := [c for c in codecs if c.startswith("iso2022")]):
+        return shifted[0]
+    if names[0] and not codecs[0]:
         raise MessageError(
             "unknown_charset",
             "MSH-18 names a character set that is not supported",
             location="MSH-18",
             code="103",
         )
-    return codec
+    return "utf-8" if codecs[0].startswith("utf") else codecs[0]
+
+
+def _codec(name: str, default: str = "") -> str:
+    return tables.CHARSETS.get(name) or tables.CHARSETS.get(name.upper(), default)
 
 
 def _invalid() -> MessageError:

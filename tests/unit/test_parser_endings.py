@@ -73,10 +73,8 @@ def test_only_CR_and_LF_end_a_segment(door: ModuleType, octet: bytes) -> None:  
     assert len(message.get("PID-3")) == 3
 
 
-@pytest.mark.parametrize("size", range(60))
+@pytest.mark.parametrize("size", range(8, 48))
 def test_a_message_cut_short_keeps_what_came(door: ModuleType, size: int) -> None:
     whole = SEGMENTS[0] + b"\rPID|1||A^^^H~B\rOBX|1"
-    if size < 8:
-        pytest.skip("shorter than its delimiters: test_parser_delimiters.py")
     message = door.open_message(whole[:size])
     assert whole[:size].rstrip(b"\r") == message.encode().rstrip(b"\r")

@@ -1,0 +1,135 @@
+"""Generated messages and plans: every delimiter, every kind of node, a little dirt everywhere."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from fifhir.event import Coding
+
+STANDARD = b"|^~\\&"
+_PUNCTUATION = "!#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+_ENDINGS = st.sampled_from([b"\r", b"\r", b"\r", b"\n", b"\r\n", b"\r\r", b"\n\r", b"\r \t\r"])
+_NAMES = st.sampled_from(
+    [b"PID", b"PV1", b"OBR", b"OBX", b"OBX", b"NTE", b"NTE", b"EVN", b"ZZZ", b"MSH", b"BHS", b"pid"]
+    + [b"", b"X", b" PID", b"OBXX", "né".encode()]
+)
+_WORDS = st.sampled_from(
+    [b"", b"", b"a", b"Bo", b'""', b'"', b"LN", b"MR", b" ", b"\0", b"\x0b", b"\x1c", "é".encode()]
+    + ["漢".encode(), b"20240102", b"202401021305+0100", b"20240230", b"2024", b"H", b"F", b"T"]
+    + [b"20240229", b"20240131235959", b"202401021305-0000", b"19000101", b"X41", b".br", b".sp 3"]
+    + [b"Z9", b"a longer value than sixteen bytes"]
+)
+
+
+def delimiters() -> st.SearchStrategy[bytes]:
+    """Five or six that differ; the standard ones half of the time."""
+    some = st.lists(st.sampled_from(_PUNCTUATION), min_size=5, max_size=6, unique=True)
+    return st.one_of(st.just(STANDARD), some.map(lambda found: "".join(found).encode()))
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> bytes:
+    """A message that opens: its MSH is right, the rest is anything."""
+    found = draw(delimiters())
+    octets = [found[n : n + 1] for n in range(len(found))]
+    part = st.one_of(_WORDS, st.sampled_from(octets))
+    field = st.lists(part, max_size=6).map(b"".join)
+    fields = st.lists(field, max_size=12)
+    out = b"MSH" + found[:1] + found[1:] + found[:1] + found[:1].join(draw(fields))
+    for name in draw(st.lists(_NAMES, max_size=10)):
+        out += draw(_ENDINGS) + found[:1].join([name, *draw(fields)])
+    return out + draw(st.sampled_from([b"", b"\r", b"\r\n", b"\x1c\r"]))
+
+
+def dirt() -> st.SearchStrategy[bytes]:
+    """Anything, or nearly a message."""
+    near = st.binary(max_size=60).map(lambda tail: b"MSH|^~\\&|" + tail)
+    return st.one_of(st.binary(max_size=80), near, messages().map(lambda raw: raw[:-9]))
+
+
+SLOTS = (b"MSH", b"PID", b"OBR", b"OBX", b"NTE")
+
+
+def _called(*texts: str | None) -> str:
+    return "+".join(text or "-" for text in texts)
+
+
+def _derived(value: Any) -> str:
+    return repr(value)
+
+
+def addresses(within: bool) -> st.SearchStrategy[tuple[int, int, int, int]]:
+    """Of leaves: in a segment, or, `within` a repetition, in that."""
+    low = 0 if within else 1
+    numbers = st.tuples(st.integers(low, 13), st.integers(0, 5), st.integers(0, 3))
+    return st.tuples(st.integers(0, len(SLOTS) - 1), numbers).map(
+        lambda found: (found[0], found[1][0], found[1][1], found[1][2] if found[1][1] else 0)
+    )
+
+
+def _leaves(within: bool) -> st.SearchStrategy[Any]:
+    at, whole = addresses(within), st.tuples(st.integers(0, 4), st.integers(1, 13))
+    default = st.just("")
+    undivided = whole.map(lambda found: (*found, 0, 0))
+    table = st.dictionaries(st.sampled_from(["a", "Bo", "LN"]), st.just("mapped"))
+    return st.one_of(
+        st.tuples(st.just("text"), at, default),
+        st.tuples(st.just("text"), at, default),
+        st.tuples(st.sampled_from(["whole", "lines"]), undivided, default),
+        st.tuples(st.sampled_from(["date", "time", "instant"]), at, default),
+        st.tuples(st.just("map"), at, table, default),
+        st.tuples(
+            st.just("call"),
+            st.lists(at, min_size=1, max_size=3).map(tuple),
+            st.just(_called),
+            default,
+        ),
+        st.tuples(st.just("ordinal"), st.integers(0, 4), default),
+        st.tuples(st.just("given"), st.integers(0, 2)),
+    )
+
+
+def _together(*values: Any) -> Any:
+    return values
+
+
+def _structs(kid: st.SearchStrategy[Any], within: bool) -> st.SearchStrategy[Any]:
+    """Of a struct, whose defaults are those of its text nodes, or of a function of any values."""
+    derived = st.sampled_from([(), (("derive", _derived, 0),), (("derive", _derived, 1),)])
+    moved = st.tuples(st.integers(0, 4), st.integers(0 if within else 1, 13), st.integers(0, 3))
+    place = moved.map(lambda found: (found[0], found[1], 0 if found[1] else found[2], 0))
+    text = kid.filter(lambda node: node[0] not in ("repeat", "tuple", "each"))
+
+    def of(made: Any, kids: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+        both = st.tuples(st.tuples(kids, kids), derived).map(lambda found: (*found[0], *found[1]))
+        default = st.sampled_from(["", None])
+        return st.tuples(
+            st.just("struct"), st.just(made), both, st.one_of(st.none(), place), default
+        )
+
+    return st.one_of(of(Coding, text), of(_together, kid))
+
+
+def nodes(depth: int = 3, within: bool = False) -> st.SearchStrategy[Any]:
+    """A node of any kind, with others inside it."""
+    if not depth:
+        return _leaves(within)
+    kid, inner = nodes(depth - 1, within), nodes(depth - 1, True)
+    few = st.lists(kid, min_size=1, max_size=3).map(tuple)
+    wanted = st.sampled_from([(b"a",), (b"LN", b"MR"), (b'""', b"H")])
+    names = st.sampled_from([(), (b"NTE",), (b"NTE", b"OBX"), (b"OBX", b"NTE", b"ZZZ")])
+    inherits = st.sampled_from([(), (b"OBR",), (b"PID", b"OBR")])
+    field = st.tuples(st.integers(0, 4), st.integers(1, 13)).map(lambda found: (*found, 0, 0))
+    return st.one_of(
+        _leaves(within),
+        st.tuples(st.just("guard"), addresses(within), wanted, kid, st.just("")),
+        st.tuples(st.just("first"), few, st.just("")),
+        _structs(kid, within),
+        _structs(inner, True).filter(lambda node: node[3] is not None and node[3][1] > 0),
+        st.tuples(st.just("repeat"), field, inner),
+        st.tuples(st.just("tuple"), few),
+        st.tuples(
+            st.just("each"), st.sampled_from([b"OBX", b"OBR", b"NTE"]), names, inherits,
+            st.just(SLOTS), nodes(depth - 1, False),
+        ),
+    )  # fmt: skip

@@ -1,0 +1,83 @@
+"""The compiled tokenizer is its specification: on messages, on dirt, on every kind of plan."""
+
+from types import ModuleType
+from typing import Any, TypeAlias
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from fifhir import extract
+from tests.property.messages import SLOTS, delimiters, dirt, messages, nodes
+from tests.twins import built, observe
+
+Twins: TypeAlias = tuple[ModuleType, ModuleType]
+GIVEN = ("one", None, ("two",))
+
+
+@given(raw=messages())
+@example(raw=b"MSH|^~\\&|" + b"a^" * 70 + b"\rOBX|" + b"x^y&z~" * 70)
+def test_twins_agree_on_every_address_of_a_message(twins: Twins, raw: bytes) -> None:
+    python, compiled = twins
+    assert observe(compiled.Tokens, raw) == observe(python.Tokens, raw)
+
+
+@given(raw=dirt())
+@example(raw=b"")
+@example(raw=b"MSH|^~\\&")
+@example(raw=b"MSH|^~\\&\r")
+@example(raw=b"MSH|^~\\&|\xff")
+def test_twins_agree_on_anything(twins: Twins, raw: bytes) -> None:
+    python, compiled = twins
+    assert observe(compiled.Tokens, raw) == observe(python.Tokens, raw)
+
+
+@given(
+    raw=st.one_of(messages(), dirt()),
+    believed=delimiters(),
+    charset=st.sampled_from(["cp1252", "utf-16"]),
+)
+def test_twins_agree_when_told_the_delimiters(
+    twins: Twins, raw: bytes, believed: bytes, charset: str
+) -> None:
+    python, compiled = twins
+    told = observe(compiled.Tokens, raw, believed, charset)
+    assert told == observe(python.Tokens, raw, believed, charset)
+
+
+@given(raw=messages(), node=nodes())
+@example(
+    raw=b'MSH|^~\\&|""|b',
+    node=("tuple", (("text", (0, 3, 0, 0), ""), ("text", (0, 4, 0, 0), ""))),
+)
+@example(raw=b'MSH|^~\\&|""|b', node=("tuple", (("text", (0, 3, 0, 0), ""),)))
+def test_twins_build_the_same_from_any_plan(twins: Twins, raw: bytes, node: Any) -> None:
+    python, compiled = twins
+    plan = (SLOTS, node)
+    assert built(compiled, raw, plan, GIVEN) == built(python, raw, plan, GIVEN)
+
+
+@given(raw=messages())
+def test_twins_build_the_same_from_the_real_plans(twins: Twins, raw: bytes) -> None:
+    python, compiled = twins
+    for plan in extract._PLANS.values():
+        told = built(compiled, raw, (plan.slots, plan.node), ("x",) * 9)
+        assert told == built(python, raw, (plan.slots, plan.node), ("x",) * 9)
+
+
+@given(
+    raw=messages(),
+    at=st.integers(-3, 20),
+    place=st.tuples(*[st.integers(-2, 70)] * 4),
+)
+def test_twins_answer_any_address_alike(
+    twins: Twins, raw: bytes, at: int, place: tuple[int, int, int, int]
+) -> None:
+    def answer(door: ModuleType) -> Any:
+        tokens = door.Tokens(raw)
+        try:
+            return tokens.cut(at, *place), tokens.text(at, *place), tokens.repetitions(at, place[0])
+        except IndexError:
+            return IndexError
+
+    python, compiled = twins
+    assert answer(compiled) == answer(python)
