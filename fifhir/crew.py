@@ -46,8 +46,7 @@ class Child:
             return "watchdog"
         if code >= 0:
             return "exit"
-        name = signal.Signals(-code).name
-        return name if name in CAUSES else OTHER
+        return next((name for name in CAUSES if getattr(signal, name, None) == -code), OTHER)
 
 
 @dataclass(slots=True, eq=False)

@@ -1,5 +1,6 @@
 """The daemon put together: ports, scoreboard, supervisor, and what each of its children does."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -63,7 +64,8 @@ def run(
         where = {"operations": f"http://{machine.address(desk)}"} if desk else {}
         url = f"http://{machine.address(sock)}"
         log.info("ready", address=url, **where, workers=workers, pid=os.getpid(), **build)
-        ready(url)
+        with contextlib.suppress(OSError):  # the terminal is gone, which is no reason to stop
+            ready(url)
 
     plan = Plan(
         crew(settings, workflow),

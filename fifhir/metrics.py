@@ -168,9 +168,10 @@ class Catalogue:
                     if slot:
                         self._events[event_type, source, success] = slot
         for route, action_type in routes:
-            self._slot(DURATION, action_type, route)
-            for error_type in ERROR_TYPES:
-                self._slot(ACTION_ERRORS, action_type, route, error_type)
+            if self._used + len(BUCKETS) + 2 + len(ERROR_TYPES) <= self.size:
+                self._slot(DURATION, action_type, route)
+                for error_type in ERROR_TYPES:
+                    self._slot(ACTION_ERRORS, action_type, route, error_type)
 
     def _slot(self, family: Family, *labels: str) -> int:
         """The slot of this series, made if it is new; 0 if there is no room for it."""

@@ -19,7 +19,15 @@ from aiohttp import web
 from msgspec import Struct
 
 from fifhir.logs import Log, adopt
-from fifhir.metrics import ACTION_ERRORS, BUCKETS, DROPPED, DURATION, exposition
+from fifhir.metrics import (
+    ACTION_ERRORS,
+    BUCKETS,
+    DROPPED,
+    DURATION,
+    ERROR_TYPES,
+    OTHER,
+    exposition,
+)
 from fifhir.scoreboard import READY, Scoreboard
 
 BEAT = 0.5  # seconds
@@ -73,7 +81,10 @@ def _application(desk: Desk) -> web.Application:
     application = web.Application(client_max_size=1024)
     application.add_routes(
         [
-            web.get(desk.endpoint, _answering(lambda: exposition(desk.board), "text/plain")),
+            web.get(
+                desk.endpoint,
+                _answering(lambda: exposition(desk.board), "text/plain; version=0.0.4"),
+            ),
             web.get("/status", _answering(lambda: status(desk.board), "application/json")),
             web.get("/health", _answering(lambda: b'{"status":"healthy"}', "application/json")),
         ]
@@ -109,22 +120,18 @@ def status(board: Scoreboard) -> bytes:
 
 def _routes(board: Scoreboard, totals: Sequence[float]) -> list[dict[str, Any]]:
     """How often each action of each route ran, failed, and how long it took together."""
-    catalogue = board.catalogue
+    runs, failures = board.catalogue.series[DURATION], board.catalogue.series[ACTION_ERRORS]
+    width = len(BUCKETS) + 1
     return [
         {
-            "route": route,
-            "action": action,
-            "actions_total": int(sum(totals[base : base + len(BUCKETS) + 1])),
-            "errors_total": int(
-                sum(
-                    totals[slot]
-                    for labels, slot in catalogue.series[ACTION_ERRORS].items()
-                    if labels[:2] == (action, route)
-                )
-            ),
-            "seconds_total": round(totals[base + len(BUCKETS) + 1], 6),
+            "route": labels[1],
+            "action": labels[0],
+            "actions_total": int(sum(totals[base : base + width])),
+            "errors_total": int(sum(totals[failures[*labels, kind]] for kind in ERROR_TYPES)),
+            "seconds_total": round(totals[base + width], 6),
         }
-        for (action, route), base in catalogue.series[DURATION].items()
+        for labels, base in runs.items()
+        if OTHER not in labels or any(totals[base : base + width])
     ]
 
 

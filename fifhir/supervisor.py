@@ -19,10 +19,13 @@ from fifhir.errors import ConfigError
 from fifhir.logs import Log, place
 from fifhir.scoreboard import FREE, READY, STARTING, Scoreboard
 
-BOOT_TRIES = 3  # failed boots of one seat in a row, before anybody has served, that end it all
+BOOT_TRIES = 3  # failed boots of one seat in a row, before all have served, that end it all
 LAST_WORDS = 1.0  # seconds between SIGABRT, which leaves a stack, and SIGKILL
 GRACE = 2.0  # seconds a worker has to leave beyond its own deadline
 TICK, QUICK_TICK = 1.0, 0.02  # seconds between looks; quick while somebody starts
+
+
+def _pass() -> None: ...
 
 
 class Plan(NamedTuple):
@@ -36,18 +39,16 @@ class Plan(NamedTuple):
     workers: int
     operate: Body | None = None
     reload: Callable[[], Body] | None = None
-    ready: Callable[[], None] = lambda: None
+    ready: Callable[[], None] = _pass
 
 
 class Limits(NamedTuple):
-    """Seconds: without heartbeat until a child is aborted, to drain, for new workers to boot, and
-    of service after which a child's end counts as an accident, not as part of a crash loop.
-    """
+    """Times in seconds."""
 
-    watchdog: float = 10.0
-    shutdown: float = 10.0
-    boot: float = 30.0
-    healthy: float = 1.0
+    watchdog: float = 10.0  # without a heartbeat, until a child is aborted
+    shutdown: float = 10.0  # to drain
+    boot: float = 30.0  # for the new workers of a reload
+    healthy: float = 1.0  # of service, after which an end is an accident and no crash loop
 
 
 class Supervisor:
@@ -75,7 +76,7 @@ class Supervisor:
             signal.SIGTTIN: lambda: self._resize(+1),
             signal.SIGTTOU: lambda: self._resize(-1),
             signal.SIGUSR1: self._reopen,
-            signal.SIGCHLD: lambda: None,
+            signal.SIGCHLD: _pass,
         }
 
     def run(self) -> int:
@@ -94,7 +95,7 @@ class Supervisor:
         while self._status is None or self._children:
             self._fill(time.monotonic())
             for signum in self._wait():
-                self._acts[signum]()
+                self._acts.get(signum, _pass)()
             now = time.monotonic()
             self._reap(now)
             self._watch(now)

@@ -21,7 +21,7 @@ PATIENCE = 20.0  # seconds; how long anything may take before a test gives up on
 class Running:
     """A supervisor that was started; its log is in `lines`."""
 
-    def __init__(self, log: Path, *arguments: str, into: str = "") -> None:
+    def __init__(self, log: Path, *arguments: str, into: str = "", **environ: str) -> None:
         self.log = log
         self.reader: subprocess.Popen[bytes] | None = None
         if into:
@@ -29,7 +29,11 @@ class Running:
         with log.open("wb") as file:
             out = self.reader.stdin if self.reader else file
             self.process = subprocess.Popen(
-                [sys.executable, *arguments], stdout=out, stderr=out, start_new_session=True
+                [sys.executable, *arguments],
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                env={**os.environ, **environ},
             )
         if self.reader and self.reader.stdin:
             self.reader.stdin.close()
@@ -97,26 +101,51 @@ class Running:
         task = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         return [int(pid) for pid in task.read_text().split()]
 
+    def end(self) -> None:
+        """Nothing of it is left, whatever state the test left it in."""
+        if self.process.poll() is None:
+            children = self.children()
+            self.process.kill()
+            self.process.wait()
+            for pid in filter(self.alive, children):
+                os.kill(pid, signal.SIGKILL)
+        if self.reader:
+            self.reader.kill()
+            self.reader.wait()
+
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+def launch(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Start a Python program and see to its end."""
     running: list[Running] = []
 
-    def launch(script: str = "small.py", into: str = "", **asked: Any) -> Running:
+    def launch(*arguments: str, into: str = "", **environ: str) -> Running:
         log = tmp_path / f"log{len(running)}"
-        new = Running(log, str(HERE / script), json.dumps(asked), into=into.format(log=log))
-        running.append(new)
-        return new
+        running.append(Running(log, *arguments, into=into.format(log=log), **environ))
+        return running[-1]
 
     yield launch
     for each in running:
-        if each.process.poll() is None:
-            children = each.children()
-            each.process.kill()
-            each.process.wait()
-            for pid in children:
-                if each.alive(pid):
-                    os.kill(pid, signal.SIGKILL)
-        if each.reader:
-            each.reader.kill()
-            each.reader.wait()
+        each.end()
+
+
+@pytest.fixture
+def start(launch: Callable[..., Running]) -> Callable[..., Running]:
+    """A supervisor over small workers (small.py)."""
+
+    def start(into: str = "", **asked: Any) -> Running:
+        return launch(str(HERE / "small.py"), json.dumps(asked), into=into)
+
+    return start
+
+
+@pytest.fixture
+def serve(launch: Callable[..., Running]) -> Callable[..., Running]:
+    """`fi-fhir serve` on free ports, ready unless it is not to be waited for."""
+
+    def serve(*options: str, wait: bool = True, into: str = "", **environ: str) -> Running:
+        ports = ("--port", "0", "--metrics-port", "0")
+        daemon = launch("-m", "fifhir", "serve", *ports, *options, into=into, **environ)
+        return daemon.until_ready() if wait else daemon
+
+    return serve
