@@ -8,9 +8,9 @@ its own, which no reader will take for a message, so that nothing is lost unseen
 
 import re
 
-_MARK = re.compile(
-    rb"(?:\A|[\r\n\x0b\x1c])[ \t\x00\xef\xbb\xbf]*(?=(?:MSH|FHS|BHS|BTS|FTS)[^A-Za-z0-9\s])"
-)
+_MARK = re.compile(rb"(?:MSH|FHS|BHS|BTS|FTS)(?=[^A-Za-z0-9\s])")
+_INDENT = b" \t\x00\xef\xbb\xbf"
+_ENDINGS = b"\r\n\x0b\x1c"
 _ENVELOPES = (b"FHS", b"BHS", b"BTS", b"FTS")
 _BLANK = b"\r\n\t \x0b\x1c\x00\xef\xbb\xbf"
 _OVERLAP = 32  # bytes searched again, as a mark may lie across two chunks
@@ -39,9 +39,9 @@ class Splitter:
         pieces = []
         start = 0
         for mark in _MARK.finditer(self._pending, self._searched):
-            if mark.end() > start:
-                pieces += self._cut(start, mark.end())
-                start = mark.end()
+            if mark.start() > start and self._begins_line(mark.start()):
+                pieces += self._cut(start, mark.start())
+                start = mark.start()
         self._drop(start)
         return pieces + self._overlong()
 
@@ -51,6 +51,18 @@ class Splitter:
         pieces = self._cut(0, len(self._pending))
         self._drop(len(self._pending))
         return pieces
+
+    def _begins_line(self, at: int) -> bool:
+        """Whether only blanks stand between `at` and an ending, or the start of the stream."""
+        reach = 32
+        while True:
+            start = max(at - reach, 0)
+            before = self._pending[start:at].rstrip(_INDENT)
+            if before:
+                return before[-1] in _ENDINGS
+            if not start:
+                return self._base == 0
+            reach *= 2
 
     def _cut(self, start: int, end: int) -> list[bytes]:
         if self._skipping:
@@ -69,7 +81,7 @@ class Splitter:
     def _drop(self, count: int) -> None:
         del self._pending[:count]
         self._base += count
-        self._searched = max(len(self._pending) - _OVERLAP, 1 if count else 0)
+        self._searched = max(len(self._pending) - _OVERLAP, 0)
 
     def _overlong(self) -> list[bytes]:
         if len(self._pending) <= self._limit + _OVERLAP:
@@ -82,7 +94,8 @@ class Splitter:
 
 def split(data: bytes) -> list[bytes]:
     """The messages in `data`, in order."""
-    if data.startswith(b"MSH") and data.find(b"MSH", 3) < 0 and b"TS" not in data:
+    is_alone = data.find(b"MSH", 3) < 0 and b"TS" not in data and b"HS" not in data
+    if is_alone and data.startswith(b"MSH"):
         return [data]
     splitter = Splitter(len(data) + 1)
     return splitter.feed(data) + splitter.finish()

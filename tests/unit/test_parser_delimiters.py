@@ -1,4 +1,4 @@
-"""Delimiters, MSH and the order of segments. Test ids D1-D26 are those of docs/parser-decisions.md."""
+"""Delimiters, MSH and the order of segments. Test ids are rows of docs/parser-decisions.md."""
 
 from types import ModuleType
 

@@ -40,7 +40,7 @@ def test_a_comment_line_is_a_segment_of_its_own(door: ModuleType) -> None:
 
 
 def test_an_ending_inside_a_field_loses_no_byte(door: ModuleType) -> None:
-    """L6: the rest of the field becomes a segment that no reader asks for, never part of another."""
+    """L6: the rest of the field is a segment that no reader asks for, never part of another."""
     raw = SEGMENTS[0] + b"\rOBX|8|ST|Test\r\r\rString||tail|F\rOBX|9|ST|next||5"
     message = door.open_message(raw)
     names = [message.name(at) for at in range(len(message))]
