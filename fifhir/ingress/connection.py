@@ -266,7 +266,7 @@ class Connection(asyncio.Protocol):
 
     def retire(self) -> None:
         """The server drains: with nothing begun close now, else after the answer."""
-        if not (self.framer.request or self.task or self.queue or self.lingering):
+        if not (self.framer.headers is not None or self.task or self.queue or self.lingering):
             self.last = True
             self._flush()
 
@@ -279,7 +279,7 @@ class Connection(asyncio.Protocol):
         elif not self.writable:
             if self._takes_too_long(now - self.stalled_at):
                 self.transport.abort()
-        elif self.framer.request is not None:
+        elif self.framer.headers is not None:
             if self.reading and self._sends_too_slowly(self.framer.request, now):
                 self.dismiss(TOO_SLOW)
         elif now - self.since > limits.idle_timeout and self.task is None and not self.queue:
@@ -292,8 +292,8 @@ class Connection(asyncio.Protocol):
         taken = self.stalled_size - self.transport.get_write_buffer_size()
         return age > self.limits.write_timeout and taken < age * self.limits.rate
 
-    def _sends_too_slowly(self, request: Request, now: float) -> bool:
+    def _sends_too_slowly(self, request: Request | None, now: float) -> bool:
         age = now - self.framer.since
-        if not request.head_done:
+        if request is None:
             return age > self.limits.head_timeout
         return age > self.limits.body_timeout and request.size < age * self.limits.rate

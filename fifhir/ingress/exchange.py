@@ -8,22 +8,22 @@ from msgspec import Struct
 
 
 class Request(Struct, gc=False):
-    """A request; `headers` holds only those somebody acts upon, names in lower case."""
+    """A request; names of headers are in lower case, and of those that repeat the last counts.
+
+    `spool` gathers a body that comes in several pieces, `by_hand` is its length if the parser
+    does not read it.
+    """
 
     method: bytes = b""
     target: bytes = b""
     headers: dict[bytes, bytes] = {}
+    keep_alive: bool = True
     body: bytes = b""
     size: int = 0
     spool: BytesIO | None = None
-    head_size: int = 0
-    head_count: int = 0
-    head_done: bool = False
-    wire: int = 0
-    chunked: bool = False
     by_hand: int = 0
+    chunked: bool = False
     http10: bool = False
-    keep_alive: bool = True
 
 
 class Response(Struct, frozen=True, gc=False):

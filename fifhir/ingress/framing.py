@@ -10,7 +10,7 @@ another protocol; here it is a body.
 
 from collections.abc import Callable
 from io import BytesIO
-from typing import Protocol, cast
+from typing import Protocol
 
 from httptools import (
     HttpParserCallbackError,
@@ -46,6 +46,11 @@ SINGLE = frozenset(
         *(b"expect", b"x-source", b"x-request-id", b"x-dry-run"),
     }
 )
+# With none of these, and to be kept alive, a request is of the one kind nearly all are.
+UNUSUAL = frozenset(
+    {b"transfer-encoding", b"content-encoding", b"connection", b"expect", b"upgrade"}
+)
+HEADER_COST = 32  # bytes a header takes beside its own (as RFC 9113, 6.5.2, counts)
 HOST_OCTETS = (
     b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%!$&'()*+,;=:[]"  # RFC 3986
 )
@@ -69,20 +74,25 @@ class _Refused(Exception):
 class Framer:
     """Cuts one connection's bytes into requests and gives each to `take`, in order.
 
-    `expect` is called when a client waits for the word before it sends a body. `request` is the
-    one whose end has not come, begun at `since`. After a request that ends the connection
+    `expect` is called when a client waits for the word before it sends a body. `headers` are
+    those of the request whose end has not come, None between requests; it began at `since`, and
+    `request` is there as soon as its head is complete. After a request that ends the connection
     (`finished`), or a fault, what is fed is ignored.
     """
 
     __slots__ = (
-        "_expect",
-        "_ledger",
-        "_limits",
-        "_parser",
-        "_take",
-        "finished",
-        "request",
-        "since",
+        *("headers", "request", "since", "finished"),
+        *(
+            "_limits",
+            "_ledger",
+            "_take",
+            "_expect",
+            "_parser",
+            "_target",
+            "_room",
+            "_wire",
+            "_host",
+        ),
     )
 
     def __init__(
@@ -92,6 +102,7 @@ class Framer:
         take: Callable[[Request], None],
         expect: Callable[[], None],
     ) -> None:
+        self.headers: dict[bytes, bytes] | None = None
         self.request: Request | None = None
         self.since = ledger.now
         self.finished = False
@@ -99,14 +110,18 @@ class Framer:
         self._ledger = ledger
         self._take = take
         self._expect = expect
-        self._parser: HttpRequestParser | None = HttpRequestParser(self)
+        self._parser = HttpRequestParser(self)
+        self._target = b""
+        self._room = 0
+        self._wire = 0
+        self._host = b""
 
     def feed(self, data: bytes) -> Fault | None:
         """Every request that ends in `data` has been given away; or why reading stops here."""
-        if self.finished or self._parser is None:
+        if self.finished:
             return None
-        unfinished = self.request
-        if unfinished is not None and unfinished.by_hand:
+        unfinished, request = self.headers, self.request
+        if request is not None and request.by_hand:
             return self._ignore_upgrade(memoryview(data))
         try:
             self._parser.feed_data(data)
@@ -115,74 +130,61 @@ class Framer:
             return self._ignore_upgrade(memoryview(data)[upgrade.args[0] :])
         except HttpParserError as error:
             return self._explain(error)
-        if self.request is not None and self.request is unfinished:
-            return self._measure(self.request, len(data))
+        if self.headers is not None and self.headers is unfinished:
+            return self._measure(len(data))
         return None
 
     def close(self) -> None:
         """Nothing is read any more and the unfinished request is forgotten."""
-        self.finished = True
-        self._parser = None  # it knows the framer: without this only the collector frees the two
         if self.request is not None:
             self._ledger.held -= self.request.size
-            self.request = None
+        self.finished = True
+        self.headers = self.request = None
+        self._parser = HttpRequestParser(None)  # the old one knows the framer: a cycle
 
-    # The parser's side, in the order of its calls.
+    # The parser's side, in the order of its calls. It makes them for every request, so they do
+    # as little as they can.
 
     def on_message_begin(self) -> None:
-        self.request = Request()
+        self.headers = {}
+        self._target = b""
+        self._room = self._limits.head
+        self._wire = 0
         self.since = self._ledger.now
 
     def on_url(self, piece: bytes) -> None:
-        request = cast(Request, self.request)
-        request.target += piece
-        if len(request.target) > self._limits.target:
+        self._target += piece
+        if len(self._target) > self._limits.target:
             raise _Refused(TARGET_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        request = cast(Request, self.request)
-        request.head_count += 1
-        request.head_size += len(name) + len(value)
-        if request.head_done:
-            self._check_head_size(request)  # a trailer: counted, never believed
-            return
+        headers = self.headers
+        if headers is None or self.request is not None:
+            return  # a trailer: `_measure` counts it, nobody believes it
         name = name.lower()
-        if name in SINGLE:
-            if name in request.headers:
-                raise _Refused(BAD_HOST if name == b"host" else REPEATED_HEADER)
-            request.headers[name] = value
+        if name in headers and name in SINGLE:
+            raise _Refused(BAD_HOST if name == b"host" else REPEATED_HEADER)
+        headers[name] = value
+        self._room -= len(name) + len(value) + HEADER_COST
 
     def on_headers_complete(self) -> None:
-        request, parser = cast(Request, self.request), cast(HttpRequestParser, self._parser)
-        headers = request.headers
-        request.head_done = True
-        request.method = parser.get_method()
-        request.keep_alive = parser.should_keep_alive()
-        if (version := parser.get_http_version()) != "1.1":
-            if version != "1.0":
-                raise _Refused(BAD_VERSION)
-            request.http10 = True
-        self._check_head_size(request)
-        if (length := headers.get(b"content-length")) and int(length) > self._limits.body:
+        headers, parser, limits = self.headers or {}, self._parser, self._limits
+        if self._room < 0 or len(headers) > limits.head_count:
+            raise _Refused(HEAD_TOO_LARGE)
+        keep_alive = parser.should_keep_alive()
+        request = Request(parser.get_method(), self._target, headers, keep_alive)
+        self.request = request
+        if not (keep_alive and UNUSUAL.isdisjoint(headers)) or parser.should_upgrade():
+            self._check_unusual(request)
+        if (host := headers.get(b"host")) != self._host:
+            self._host = _checked_host(host, request)
+        if (length := headers.get(b"content-length")) and int(length) > limits.body:
             raise _Refused(BODY_TOO_LARGE)
-        if (host := headers.get(b"host")) is None:
-            if not request.http10:
-                raise _Refused(BAD_HOST)
-        elif host.strip().translate(None, HOST_OCTETS):
-            raise _Refused(BAD_HOST)
-        if b"transfer-encoding" in headers:
-            self._check_coding(request)
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            raise _Refused(CODED_CONTENT)
-        if b"expect" in headers:
-            self._check_expectation(request)
-        if parser.should_upgrade():
-            self._check_upgrade(request)
 
     def on_body(self, piece: bytes) -> None:
-        request = cast(Request, self.request)
-        ledger = self._ledger
-        size = len(piece)
+        request, ledger, size = self.request, self._ledger, len(piece)
+        if request is None:
+            return
         ledger.held += size
         if request.size:
             if request.spool is None:  # a BytesIO gives its bytes back without copying them
@@ -198,21 +200,32 @@ class Framer:
             raise _Refused(OVERLOADED)
 
     def on_message_complete(self) -> None:
-        request = cast(Request, self.request)
-        if request.size < request.by_hand:
+        request = self.request
+        if request is None or request.size < request.by_hand:
             return
-        self.request = None
+        self.headers = self.request = None
         if request.spool is not None:
             request.body = request.spool.getvalue()
             request.spool = None
-        self.finished = not request.keep_alive
+        if not request.keep_alive:
+            self.finished = True
         self._take(request)
 
     # What llhttp lets through.
 
-    def _check_head_size(self, request: Request) -> None:
-        if request.head_size > self._limits.head or request.head_count > self._limits.head_count:
-            raise _Refused(HEAD_TOO_LARGE)
+    def _check_unusual(self, request: Request) -> None:
+        headers, version = request.headers, self._parser.get_http_version()
+        if version not in {"1.0", "1.1"}:
+            raise _Refused(BAD_VERSION)
+        request.http10 = version == "1.0"
+        if b"transfer-encoding" in headers:
+            self._check_coding(request)
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            raise _Refused(CODED_CONTENT)
+        if b"expect" in headers:
+            self._check_expectation(request)
+        if self._parser.should_upgrade():
+            self._check_upgrade(request)
 
     def _check_coding(self, request: Request) -> None:
         if request.http10 or b"content-length" in request.headers:
@@ -232,17 +245,16 @@ class Framer:
             raise _Refused(NO_UPGRADE)
         request.by_hand = int(request.headers.get(b"content-length", b"0"))
 
-    def _measure(self, request: Request, fed: int) -> Fault | None:
+    def _measure(self, fed: int) -> Fault | None:
         """Bound what a request without an end makes the parser read.
 
-        `fed` counts reads that lie in the request whole; the head that begins or the body that
-        ends amid a read is counted by the parser's calls.
+        `fed` counts reads that lie in the request whole. Trailers count as overhead.
         """
-        request.wire += fed
-        if not request.head_done:
-            return HEAD_TOO_LARGE if request.wire > self._limits.head else None
-        overhead = request.wire - request.size
-        if request.chunked and overhead > request.size + self._limits.chunk_slack:
+        self._wire += fed
+        if self.request is None:
+            return HEAD_TOO_LARGE if self._wire > self._limits.head else None
+        overhead = self._wire - self.request.size
+        if self.request.chunked and overhead > self.request.size + self._limits.chunk_slack:
             return BAD_CHUNKS
         return None
 
@@ -258,10 +270,10 @@ class Framer:
     def _ignore_upgrade(self, rest: memoryview) -> Fault | None:
         """RFC 9110, 7.8: a server may ignore Upgrade; what follows is HTTP/1.1 as before."""
         while rest and not self.finished:
-            request, parser = self.request, cast(HttpRequestParser, self._parser)
+            request = self.request
             try:
                 if request is None or not request.by_hand:
-                    parser.feed_data(rest)
+                    self._parser.feed_data(rest)
                     return None
                 rest = self._read_by_hand(request, rest)
             except HttpParserUpgrade as upgrade:
@@ -280,3 +292,14 @@ class Framer:
         if request.size == request.by_hand:
             self.on_message_complete()
         return data[wanted:]
+
+
+def _checked_host(host: bytes | None, request: Request) -> bytes:
+    """The value of Host; only an HTTP/1.0 client may leave it out (RFC 9112, 3.2)."""
+    if host is None:
+        if request.http10:
+            return b""
+        raise _Refused(BAD_HOST)
+    if host.strip().translate(None, HOST_OCTETS):
+        raise _Refused(BAD_HOST)
+    return host

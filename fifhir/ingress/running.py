@@ -108,7 +108,7 @@ class Runner:
                 "The workflow did not end in time; nothing is promised.",
                 processed=len(report.events),
             ) from late
-        report.processing_time_ms = (perf_counter() - started) * 1000
+        report.processing_time_ms = round((perf_counter() - started) * 1000, 3)
         return Response(200, OK_JSON, _to_json(report))
 
     async def _run_messages(self, body: bytes, feed: Feed, report: Report) -> None:
@@ -171,4 +171,5 @@ class Runner:
 
 
 def _action(result: ActionResult) -> Action:
-    return Action(result.route, result.action, result.success, result.duration_ms, result.error)
+    elapsed = round(result.duration_ms, 3)
+    return Action(result.route, result.action, result.success, elapsed, result.error)

@@ -110,7 +110,7 @@ def test_a_chunk_extension_without_end_is_refused(house: Any) -> None:
 def test_trailers_without_end_are_refused(house: Any) -> None:
     trailers = itertools.repeat(b"T: %b\r\n" % (b"a" * 1000), 10000)
     _, said = pour(house, itertools.chain([CHUNKED + b"0\r\n"], trailers))
-    assert said.startswith(b"HTTP/1.1 431 ")
+    assert said.endswith(b"chunk_overhead")
 
 
 def test_ordinary_small_chunks_are_taken(house: Any) -> None:
