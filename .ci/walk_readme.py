@@ -26,7 +26,9 @@ def main() -> None:
     """Walk; the first thing that is not as the README says ends the walk with a status of 1."""
     readme = (ROOT / "README.md").read_text()
     first, *others = re.findall(r"^```sh\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
-    with tempfile.NamedTemporaryFile() as output:
+    with tempfile.TemporaryDirectory() as place, Path(place, "output").open("wb") as output:
+        Path(place, ".curlrc").write_text("fail\n")  # a 4xx is not what the README promises
+        ENVIRON["CURL_HOME"] = place
         daemon = subprocess.Popen(
             ["bash", "-c", first],
             cwd=ROOT,
