@@ -51,6 +51,7 @@ class Route(Struct, frozen=True):
 
     methods: dict[bytes, Handler]
     counters: dict[int, int]
+    other: int
 
 
 def serve(duty: Duty, slab: Slab) -> Server:
@@ -146,7 +147,8 @@ class Api:
     def _route(self, path: str, methods: dict[bytes, Handler]) -> Route:
         label = path if path in PATHS else OTHER
         counter = self._board.catalogue.http
-        return Route(methods, {status: counter(label, status) for status in STATUSES})
+        counters = {status: counter(label, status) for status in STATUSES}
+        return Route(methods, counters, counters[0])
 
     def _find(self, target: bytes) -> Route:
         """The route of a target with a query string or in absolute form (RFC 9112, 3.2.2)."""
@@ -172,8 +174,7 @@ class Api:
         return answers.problem(error, answers.request_id(request))
 
     def _count(self, route: Route, response: Response) -> None:
-        counters = route.counters
-        self._slab.add(counters.get(response.status) or counters[0])
+        self._slab.words[route.counters.get(response.status, route.other)] += 1.0
 
 
 def _readable(handler: Handler) -> dict[bytes, Handler]:

@@ -18,9 +18,11 @@ from fifhir.ingress.answers import Problem, timestamp
 from fifhir.ingress.exchange import Request
 from fifhir.intake import Feed
 
-RAW_TYPES = (
-    *(b"application/hl7-v2", b"application/hl7-v2+er7", b"x-application/hl7-v2+er7"),
-    *(b"text/plain", b"x-application/hl7-v2"),
+RAW_TYPES = frozenset(
+    {
+        *(b"application/hl7-v2", b"application/hl7-v2+er7", b"x-application/hl7-v2+er7"),
+        *(b"text/plain", b"x-application/hl7-v2"),
+    }
 )
 JSON_TYPE = b"application/json"
 DEPTH_LIMIT = 64  # nested arrays and objects in a JSON body

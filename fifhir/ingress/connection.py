@@ -186,16 +186,10 @@ class Connection(asyncio.Protocol):
         elif request.http10:
             persistence = KEEP_ALIVE
         self.since = server.now
-        self.out.append(
-            b"%b%b%bContent-Length: %d\r\n\r\n%b"
-            % (
-                response.head,
-                server.date,
-                persistence,
-                len(body),
-                b"" if request.method == b"HEAD" else body,
-            )
-        )
+        length = b"Content-Length: %d\r\n\r\n" % len(body)
+        if request.method == b"HEAD":
+            body = b""
+        self.out.append(b"".join((response.head, server.date, persistence, length, body)))
 
     def _advance(self) -> None:
         """Answer what waits, a bounded number at a time, then read on or say goodbye."""

@@ -28,7 +28,7 @@ def broken(index: int, fault: MessageError) -> Broken:
 
 def is_single(body: bytes) -> bool:
     """Whether the body is certainly one message; if not, it is walked through."""
-    return body.startswith(b"MSH") and body.find(b"MSH", 3) < 0
+    return body.rfind(b"MSH") == 0
 
 
 async def walk(body: bytes) -> AsyncIterator[bytes]:

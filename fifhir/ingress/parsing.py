@@ -80,10 +80,11 @@ class Parser:
 
 
 def _reply(events: bytes, extra: bytes, source: bytes, started: float, size: int) -> Response:
-    elapsed = (perf_counter() - started) * 1000
+    milliseconds, microseconds = divmod(int((perf_counter() - started) * 1e6), 1000)
     return Response(
         200,
         OK_JSON,
-        b'{"events":[%b],%b"metadata":{"format":"hl7v2","source":%b,"parseTimeMs":%.3f,"rawSize":%d}}'
-        % (events, extra, source, elapsed, size),
+        b'{"events":[%b],%b"metadata":{"format":"hl7v2","source":%b,'
+        b'"parseTimeMs":%d.%03d,"rawSize":%d}}'
+        % (events, extra, source, milliseconds, microseconds, size),
     )
