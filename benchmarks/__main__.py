@@ -8,6 +8,7 @@ keep the figures they had.
 
 import argparse
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +50,7 @@ def main() -> int:
         machine = rounds.machine()
         try:
             results[name] = {**SECTIONS[name](quick=quick), "machine": machine}
-        except (OSError, RuntimeError, TimeoutError) as fault:
+        except (OSError, RuntimeError, subprocess.SubprocessError) as fault:
             _say(f"!!! NOT RUN: {name}: {fault}")
             results.pop(name, None)
             failed = True

@@ -1,6 +1,9 @@
 """A benchmark is believed, so what it measures and shows is tested like everything else."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -94,3 +97,13 @@ def test_tables_replace_what_stands_between_the_marks() -> None:
     assert report.insert(once, "new") == once
     with pytest.raises(ValueError, match="no part between"):
         report.insert("a page without marks", "new")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_quick_run_writes_figures_tables_and_a_chart(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", "parse", "--quick", "--out", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True, timeout=240)
+    assert json.loads((tmp_path / "results.json").read_text())["parse"]["messages"]
+    assert "### Parsing" in (tmp_path / "performance.md").read_text()
+    ET.parse(tmp_path / "benchmark.svg")  # noqa: S314
