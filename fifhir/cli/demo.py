@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
     from fifhir.cli.tally import Tally
 
-SECONDS = 3.0  # over which the messages are spread, so that there is something to see
+SECONDS = 3.0  # over which messages are spread, so that there is something to see
+FASTEST = 100  # messages a second when there are only a few
 SENDERS = 8  # connections, kept alive
 BOOT_LIMIT = 15.0  # seconds until the daemon must be ready
 STOP_LIMIT = 15.0  # seconds it may take to stop
 LOOK = 0.2  # seconds between two looks at the daemon's numbers
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 ANSWER_LIMIT = 10.0  # seconds an answer may take
 
 NEXT = """\
@@ -63,12 +65,11 @@ def demo(
         tally = asyncio.run(_play(daemon, list(synthetic.messages(messages))))
         typer.echo(f"\n{NEXT}")
         if serve:
-            typer.echo(
-                f"\nServing on {daemon.url} until Ctrl-C. Post a message:\n  {curl(daemon.url)}"
-            )
             with contextlib.suppress(KeyboardInterrupt):
+                typer.echo(f"\nServing on {daemon.url} until Ctrl-C. Post a message:")
+                typer.echo(f"  {curl(daemon.url)}")
                 daemon.process.wait()
-    if tally.unanswered:
+    if tally.failed:
         raise typer.Exit(1)
 
 
@@ -83,14 +84,22 @@ class _Daemon:
 
 @contextlib.contextmanager
 def _daemon() -> Iterator[_Daemon]:
-    """A daemon with nothing set but its ports; it has stopped when the block is left."""
+    """A daemon with nothing set but its ports; it ends with this process, however that ends."""
+    import ctypes
+
+    prctl = ctypes.CDLL(None).prctl  # loaded before the fork
     port, metrics_port = _free_ports()
     command = [sys.executable, "-P", "-m", "fifhir", "serve", "--port", str(port)]
     command += ["--metrics-port", str(metrics_port)]
     environ = {name: text for name, text in os.environ.items() if not name.startswith("FI_FHIR_")}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603 - ourselves
-            command, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            command,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0),  # noqa: PLW1509
         )
         host = "http://127.0.0.1"
         try:
@@ -144,47 +153,43 @@ async def _play(daemon: _Daemon, messages: list[bytes]) -> "Tally":
 
     from fifhir.cli.tally import Tally, picture
 
-    tally = Tally(len(messages))
+    tally = Tally(len(messages), min(SECONDS, len(messages) / FASTEST))
     numbers = iter(enumerate(messages))
-    timeout = aiohttp.ClientTimeout(total=ANSWER_LIMIT)
-    connector = aiohttp.TCPConnector(limit=SENDERS + 1)
-    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
-        senders = [
-            asyncio.create_task(_sender(session, daemon.url, numbers, tally))
-            for _ in range(SENDERS)
-        ]
+    senders = [asyncio.create_task(_sender(daemon.url, numbers, tally)) for _ in range(SENDERS)]
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(ANSWER_LIMIT)) as session:
         with picture(tally, daemon.url) as draw:
             while not all(sender.done() for sender in senders):
                 await _look(session, daemon.operations, tally)
                 draw()
-                await asyncio.sleep(LOOK)
+                await asyncio.wait(senders, timeout=LOOK)
             await asyncio.gather(*senders)
             await _look(session, daemon.operations, tally)
             draw()
     return tally
 
 
-async def _sender(
-    session: "ClientSession", url: str, numbers: Iterator[tuple[int, bytes]], tally: "Tally"
-) -> None:
-    """Post the next message whenever it is due, until there is none left."""
+async def _sender(url: str, numbers: Iterator[tuple[int, bytes]], tally: "Tally") -> None:
+    """Post the next message whenever it is due, on a connection of its own, until none is left."""
     import asyncio
 
     import aiohttp
 
-    for number, raw in numbers:
-        await asyncio.sleep(tally.due(number, SECONDS) - time.monotonic())
-        started = time.monotonic()
-        try:
-            async with session.post(
-                f"{url}/api/v1/workflow",
-                data=raw,
-                headers={"Content-Type": "application/hl7-v2"},
-            ) as answer:
-                body = await answer.read()
+    async with aiohttp.ClientSession(
+        url,
+        connector=aiohttp.TCPConnector(limit=1),
+        timeout=aiohttp.ClientTimeout(ANSWER_LIMIT),
+        headers={"Content-Type": "application/hl7-v2"},
+    ) as session:
+        for number, raw in numbers:
+            await asyncio.sleep(tally.due(number) - time.monotonic())
+            started = time.monotonic()
+            try:
+                async with session.post("/api/v1/workflow", data=raw) as answer:
+                    body = await answer.read()
+            except (aiohttp.ClientError, TimeoutError) as fault:
+                tally.lost(number, type(fault).__name__)
+            else:
                 tally.answered(number, answer.status, body, time.monotonic() - started)
-        except (aiohttp.ClientError, TimeoutError) as fault:
-            tally.lost(number, type(fault).__name__)
 
 
 async def _look(session: "ClientSession", url: str, tally: "Tally") -> None:

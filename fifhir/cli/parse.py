@@ -97,23 +97,27 @@ class _Run:
 
         splitter, number = Splitter(), 0
         for chunk in _chunks(stream):
-            number = self._messages(splitter.feed(chunk), title, number)
+            messages = splitter.feed(chunk)
+            number = self._messages(messages, splitter.offsets, title, number)
             self.bar.advance(len(chunk), self.seen)
-        return self._messages(splitter.finish(), title, number)
+        messages = splitter.finish()
+        return self._messages(messages, splitter.offsets, title, number)
 
-    def _messages(self, messages: list[bytes], title: str, number: int) -> int:
+    def _messages(self, messages: list[bytes], offsets: list[int], title: str, number: int) -> int:
+        """The number of the last message, when that of the one before the first was `number`."""
         from fifhir.errors import MessageError
         from fifhir.event import encode
         from fifhir.intake import read
 
-        lines, feed = [], self.feed
+        lines, feed, before = [], self.feed, number
         for raw in messages:
             number += 1
             try:
                 event = read(raw, feed)
             except MessageError as fault:
                 self.broken += 1
-                self._fail(f"{title}: message {number}: {fault.location}: {fault}")
+                at = offsets[number - before - 1]
+                self._fail(f"{title}: message {number} (byte {at}): {fault.location}: {fault}")
             else:
                 lines.append(encode(event))
                 if self.warnings and event.parse_warnings:

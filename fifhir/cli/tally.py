@@ -15,36 +15,43 @@ if TYPE_CHECKING:
 
 _PROCESSED = re.compile(r'^workflow_events_processed_total\{.*?event_type="(\w+)".*\} ([0-9.e+]+)$')
 _SPARKS = "▁▂▃▄▅▆▇█"
+_TOLD = 5  # refusals worth a line each
 _BAR = 28  # columns of the longest bar
 
 
 class Tally:
-    """Counts of one demo: answers as they came, and the daemon's own numbers."""
+    """Counts of one demo: answers as they came, and the daemon's own numbers.
 
-    def __init__(self, messages: int) -> None:
+    The messages are spread over `seconds`. `failed` counts those the daemon had trouble with;
+    that it refuses a broken one is no trouble.
+    """
+
+    def __init__(self, messages: int, seconds: float) -> None:
         self.messages = messages
+        self.seconds = seconds
         self.started = time.monotonic()
         self.took: list[float] = []
         self.refused: list[str] = []
         self.unanswered: list[str] = []
+        self.failed = 0
         self.events: Counter[str] = Counter()
         self.shares: list[tuple[int, int, int]] = []
         self.rates: list[float] = []
         self._looked = (self.started, 0)
 
-    def due(self, number: int, seconds: float) -> float:
+    def due(self, number: int) -> float:
         """When a message is sent: in two waves, so that the rate has a shape."""
         part = number / self.messages
-        return self.started + seconds * (part + 0.06 * math.sin(4 * math.pi * part))
+        return self.started + self.seconds * (part + 0.06 * math.sin(4 * math.pi * part))
 
     def answered(self, number: int, status: int, body: bytes, took: float) -> None:
         self.took.append(took)
+        self.failed += status >= 500
         if status >= 300:
-            told = json.loads(body) if body.startswith(b"{") else {}
-            reason = f"{told.get('error', '')}: {told.get('message', '')}".strip(": ")
-            self.refused.append(f"message {number + 1}: {status} {reason}")
+            self.refused.append(f"message {number + 1}: {status} {_reason(body)}")
 
     def lost(self, number: int, reason: str) -> None:
+        self.failed += 1
         self.unanswered.append(f"message {number + 1}: {reason}")
 
     def look(self, metrics: str, status: dict[str, Any]) -> None:
@@ -71,6 +78,13 @@ class Tally:
         if not self.took:
             return 0.0
         return 1000 * sorted(self.took)[min(len(self.took) - 1, int(part * len(self.took)))]
+
+
+def _reason(body: bytes) -> str:
+    """What a refusal says, in its own words: of its first message if it names any."""
+    told = json.loads(body) if body.startswith(b"{") else {}
+    first = (told.get("errors") or [told])[0]
+    return f"{first.get('error', '')}: {first.get('message', '')}"
 
 
 def lines(tally: Tally) -> Iterator[tuple[str, str, str]]:
@@ -108,8 +122,11 @@ def picture(tally: Tally, url: str) -> Iterator[Callable[[], None]]:
 
         with Live(_table(tally, title), auto_refresh=False) as live:
             yield lambda: live.update(_table(tally, title), refresh=True)
-    for text in (*tally.refused, *tally.unanswered[:5]):
+    told = (*tally.refused, *tally.unanswered)
+    for text in told[:_TOLD]:
         print(f"  {text}")
+    if len(told) > _TOLD:
+        print(f"  ... and {len(told) - _TOLD} more")
 
 
 def _table(tally: Tally, title: str) -> "RenderableType":

@@ -165,4 +165,4 @@ def test_a_large_file_takes_no_more_memory_than_a_small_one(tmp_path: Path) -> N
         assert process.returncode == 0
         return usage.ru_maxrss
 
-    assert peak(500_000) < peak(20_000) + 8 * 1024
+    assert peak(150_000) < peak(20_000) + 4 * 1024
