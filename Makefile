@@ -37,8 +37,8 @@ check: ext ## format, lint, types, import floors, spelling, generated pages
 bench: $(VENV)/.bench ## benchmarks beside other parsers and servers: a table and a chart
 	@$(BIN)/python -m benchmarks
 
-fuzz: $(VENV)/.fuzz ## both tokenizers on broken bytes under AddressSanitizer, SECONDS=60
-	@tests/fuzz/run $(SECONDS)
+fuzz: ext ## both tokenizers on broken bytes under AddressSanitizer, SECONDS=60
+	@PYTHON=$(CURDIR)/$(BIN)/python tests/fuzz/run $(SECONDS)
 
 docs: ext ## write the parts of docs/ that follow from the code
 	@$(BIN)/python docs/generate.py
@@ -94,9 +94,9 @@ $(VENV)/.locked: requirements/dev.txt | $(BIN)/python
 	@$(INSTALL) --require-hashes -r requirements/dev.txt
 	@touch $@
 
-$(VENV)/.bench $(VENV)/.fuzz: $(VENV)/.%: requirements/%.txt $(VENV)/.built
-	@echo "installing what $< locks"
-	@$(INSTALL) --require-hashes -r $<
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.built
+	@echo "installing the peers that requirements/bench.txt locks"
+	@$(INSTALL) --require-hashes -r requirements/bench.txt
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.locked pyproject.toml setup.py fifhir/_hl7parse.pyx
