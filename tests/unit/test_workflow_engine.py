@@ -22,7 +22,7 @@ def event(kind: type[Any], source: str = "north") -> Event:
 class Lines(list[dict[str, object]]):
     """A log that keeps what it was given."""
 
-    def write(self, level: str, message: str, **fields: object) -> None:
+    def write(self, level: str, message: str, /, **fields: object) -> None:
         self.append({"level": level, "message": message, **fields})
 
 
