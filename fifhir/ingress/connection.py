@@ -22,6 +22,7 @@ from fifhir.ingress.framing import Framer
 
 CLOSE = b"Connection: close\r\n"
 KEEP_ALIVE = b"Connection: keep-alive\r\n"  # an HTTP/1.0 client waits for the word
+LARGE = 1 << 18  # bytes from which on copying costs more than another element in writev
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -189,7 +190,10 @@ class Connection(asyncio.Protocol):
         length = b"Content-Length: %d\r\n\r\n" % len(body)
         if request.method == b"HEAD":
             body = b""
-        self.out.append(b"".join((response.head, server.date, persistence, length, body)))
+        if len(body) < LARGE:
+            self.out.append(b"".join((response.head, server.date, persistence, length, body)))
+        else:  # not copied
+            self.out += (b"".join((response.head, server.date, persistence, length)), body)
 
     def _advance(self) -> None:
         """Answer what waits, a bounded number at a time, then read on or say goodbye."""
@@ -221,13 +225,18 @@ class Connection(asyncio.Protocol):
             self.queue.clear()
 
     def _flush(self) -> None:
-        """Write what is answered in one piece; leave if that was the last."""
+        """Write what is answered at once; leave if that was the last."""
         out, transport = self.out, self.transport
         if transport.is_closing() or self.lingering:  # uvloop raises on a write when closing
             out.clear()
             return
         if out:
-            transport.write(out[0] if len(out) == 1 else b"".join(out))
+            if len(out) == 1:
+                transport.write(out[0])
+            elif sum(map(len, out)) < LARGE:
+                transport.write(b"".join(out))
+            else:
+                transport.writelines(out)
             out.clear()
         if self.last and self.task is None:
             self._leave()

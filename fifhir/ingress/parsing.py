@@ -6,13 +6,14 @@ and the broken one is told in `errors` with its index: 200 if at least one event
 none did, 400 if nothing in the body even looks like HL7.
 """
 
+from io import BytesIO
 from time import perf_counter
 
 import msgspec
 
 from fifhir import intake
 from fifhir.errors import MessageError
-from fifhir.event import Warning, encode
+from fifhir.event import encode
 from fifhir.ingress import bodies
 from fifhir.ingress.answers import OK_JSON
 from fifhir.ingress.bodies import Feeds
@@ -54,37 +55,48 @@ class Parser:
             raise unreadable([broken(0, fault)], any_hl7=True) from fault
         told = event.parse_warnings
         warnings = b'"warnings":%b,' % _to_json(told) if told else b""
-        return _reply(encode(event), warnings, name, started, len(raw))
+        metadata = _metadata(name, started, len(raw))
+        return Response(200, OK_JSON, b'{"events":[%b],%b%b' % (encode(event), warnings, metadata))
 
     async def _parse_many(self, body: bytes, feed: Feed, name: bytes, started: float) -> Response:
-        events: list[bytes] = []
-        warnings: list[Warning] = []
+        """The answer is written as the batch is read: joined at the end, it would stop the loop."""
+        events, warnings = BytesIO(), BytesIO()
         faults: list[Broken] = []
         index, any_hl7 = 0, False
         async for raw in walk(body):
             try:
                 event = intake.read(raw, feed)
-                events.append(encode(event))
-                warnings += event.parse_warnings
+                _append(events, b'{"events":[', encode(event))
+                if event.parse_warnings:
+                    _append(warnings, b'"warnings":[', _to_json(event.parse_warnings)[1:-1])
             except MessageError as fault:
                 self._slab.add(self._errors)
                 faults.append(broken(index, fault))
                 any_hl7 = any_hl7 or raw.startswith(b"MSH")
             index += 1
-        if not events:
+        if not events.tell():
             raise unreadable(faults, any_hl7=any_hl7)
-        extra = b'"warnings":%b,' % _to_json(warnings) if warnings else b""
+        events.write(b"],")
+        if warnings.tell():
+            events.write(warnings.getvalue() + b"],")
         if faults:
-            extra += b'"errors":%b,' % _to_json(faults)
-        return _reply(b",".join(events), extra, name, started, len(body))
+            events.write(b'"errors":%b,' % _to_json(faults))
+        events.write(_metadata(name, started, len(body)))
+        return Response(200, OK_JSON, events.getvalue())
 
 
-def _reply(events: bytes, extra: bytes, source: bytes, started: float, size: int) -> Response:
+def _append(array: BytesIO, opening: bytes, element: bytes) -> None:
+    """One more element of a JSON array that begins with `opening`."""
+    array.write(b"," if array.tell() else opening)
+    array.write(element)
+
+
+def _metadata(source: bytes, started: float, size: int) -> bytes:
+    """The last key of an answer, and its end."""
     milliseconds, microseconds = divmod(int((perf_counter() - started) * 1e6), 1000)
-    return Response(
-        200,
-        OK_JSON,
-        b'{"events":[%b],%b"metadata":{"format":"hl7v2","source":%b,'
-        b'"parseTimeMs":%d.%03d,"rawSize":%d}}'
-        % (events, extra, source, milliseconds, microseconds, size),
+    return b'"metadata":{"format":"hl7v2","source":%b,"parseTimeMs":%d.%03d,"rawSize":%d}}' % (
+        source,
+        milliseconds,
+        microseconds,
+        size,
     )

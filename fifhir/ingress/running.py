@@ -85,7 +85,7 @@ class Runner:
         if not bodies.is_json(request):
             return self._run(request.body, bodies.raw_source(request), report)
         envelope = bodies.open_envelope(request.body)
-        if envelope.event is not None:
+        if bytes(envelope.event):
             event = bodies.to_event(envelope.event, secrets.token_hex(16))
             return self._run(event, event.source, report)
         source = envelope.source or bodies.DEFAULT_SOURCE

@@ -141,7 +141,7 @@ def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.005)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def waits() -> Callable[..., None]:
     return until
 
