@@ -1,4 +1,4 @@
-"""The chart of the README: horizontal bars on a logarithmic scale, legible in light and dark.
+"""The chart of the README: horizontal bars with their values, legible in light and dark.
 
 An own hundred lines of SVG, because that is less than a plotting library needs to look as plain.
 """
@@ -58,6 +58,20 @@ class Panel(NamedTuple):
     title: str
     subtitle: str
     bars: list[Bar]
+    logarithmic: bool = True
+
+
+class Scale(NamedTuple):
+    """Where a value is on the page; `first` and `last` are logarithms if it is logarithmic."""
+
+    first: float
+    last: float
+    ticks: list[int]
+    logarithmic: bool
+
+    def place(self, value: float) -> float:
+        at = math.log10(value) if self.logarithmic else value
+        return LEFT + (RIGHT - LEFT) * (at - self.first) / (self.last - self.first)
 
 
 def draw(results: dict[str, Any]) -> str:
@@ -90,12 +104,12 @@ def _panels(results: dict[str, Any]) -> list[Panel]:
         panels = [
             Panel(
                 "The whole message, messages per second",
-                f"{size}. fi-fhir writes a finished event as JSON.",
+                f"{size}, logarithmic scale. fi-fhir writes a finished event as JSON.",
                 _parse_bars(adt["whole"]) + missing,
             ),
             Panel(
                 "Open and read eight fields, messages per second",
-                f"{size}. What a router does.",
+                f"{size}, logarithmic scale. What a router does.",
                 _parse_bars(adt["fields"]) + missing,
             ),
         ]
@@ -106,6 +120,7 @@ def _panels(results: dict[str, Any]) -> list[Panel]:
                 "fi-fhir answers each ADT with its event; nginx and aiohttp with as many bytes, "
                 "made beforehand.",
                 _http_bars(http["servers"]),
+                logarithmic=False,
             )
         )
     return panels
@@ -137,28 +152,38 @@ def _http_bars(rows: list[dict[str, Any]]) -> list[Bar]:
 
 
 def _panel(panel: Panel, y: int) -> list[str]:
-    top = max(bar.value for bar in panel.bars)
-    low = min(bar.value for bar in panel.bars if bar.value)
-    first, last = math.floor(math.log10(low)), math.log10(top)
-    first = min(first, math.floor(last) - 1)
-    parts = [_text(24, y + 12, "head", panel.title), _text(24, y + 29, "sub", panel.subtitle)]
+    scale = _scale(panel)
     base = y + TITLE_HEIGHT - 10
     bottom = base + ROW * len(panel.bars)
-    for power in range(first, math.floor(last) + 1):
-        x = _x(10.0**power, first, last)
+    parts = [_text(24, y + 12, "head", panel.title), _text(24, y + 29, "sub", panel.subtitle)]
+    for tick in scale.ticks:
+        x = scale.place(tick)
         parts.append(f'<path class="grid" d="M{x:.1f} {base}V{bottom}"/>')
-        parts.append(_text(x, bottom + 13, "tick", _short(10**power), "middle"))
+        parts.append(_text(x, bottom + 13, "tick", _short(tick), "middle"))
     for row, bar in enumerate(panel.bars):
-        parts += _bar(bar, base + ROW * row, first, last)
+        parts += _bar(bar, base + ROW * row, scale)
     return parts
 
 
-def _bar(bar: Bar, y: int, first: int, last: float) -> list[str]:
+def _scale(panel: Panel) -> Scale:
+    """Logarithmic from the power of ten below the least bar where the panel is, else from zero."""
+    values = [bar.value for bar in panel.bars if bar.value]
+    top = max(values)
+    if not panel.logarithmic:
+        step = 10 ** math.floor(math.log10(top / 2))
+        step *= 2 if top / step > 8 else 1
+        return Scale(0.0, top, list(range(0, int(top) + 1, step)), logarithmic=False)
+    low = math.floor(math.log10(min(values)))
+    ticks = [10**power for power in range(low, math.floor(math.log10(top)) + 1)]
+    return Scale(low, math.log10(top), ticks, logarithmic=True)
+
+
+def _bar(bar: Bar, y: int, scale: Scale) -> list[str]:
     middle = y + ROW / 2 + 4.5
     name = _text(LEFT - 10, middle, "ourname" if bar.kind == "ours" else "name", bar.name, "end")
     if bar.kind == "missing":
         return [name, _text(LEFT + 6, middle, "missing", "not run: not installed")]
-    width = _x(bar.value, first, last) - LEFT
+    width = scale.place(bar.value) - LEFT
     shape = (
         f'<rect class="{bar.kind}" x="{LEFT}" y="{y + (ROW - BAR) / 2}" '
         f'width="{width:.1f}" height="{BAR}" rx="2.5"/>'
@@ -168,10 +193,6 @@ def _bar(bar: Bar, y: int, first: int, last: float) -> list[str]:
         f'<tspan class="note" dx="7">{escape(bar.note)}</tspan></text>'
     )
     return [name, shape, value]
-
-
-def _x(value: float, first: int, last: float) -> float:
-    return LEFT + (RIGHT - LEFT) * (math.log10(value) - first) / (last - first)
 
 
 def _text(x: float, y: float, style: str, text: str, anchor: str = "start") -> str:
@@ -201,7 +222,7 @@ def _foot(results: dict[str, Any]) -> str:
     section = results.get("parse") or results["http"]
     machine = section["machine"]
     return (
-        f"Logarithmic scale; medians of interleaved rounds in one run. {machine['processor']}, "
+        f"Medians of interleaved rounds in one run. {machine['processor']}, "
         f"{machine['python']}, {machine['date']}."
     )
 
