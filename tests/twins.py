@@ -15,7 +15,7 @@ import pytest
 from fifhir.errors import MessageError
 
 TOKENIZERS = ("python", "compiled")
-FEW = 12  # repetitions, components and subcomponents looked at in one place
+FEW = 4  # repetitions, components and subcomponents looked at in one place
 
 
 def open_door(tokenizer: str) -> ModuleType:

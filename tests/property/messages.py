@@ -10,12 +10,12 @@ STANDARD = b"|^~\\&"
 _PUNCTUATION = "!#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _ENDINGS = st.sampled_from([b"\r", b"\r", b"\r", b"\n", b"\r\n", b"\r\r", b"\n\r", b"\r \t\r"])
 _NAMES = st.sampled_from(
-    "PID PV1 OBR OBX OBX NTE NTE EVN ZZZ MSH BHS pid X OBXX né".encode().split() + [b"", b" PID"]
+    [*"PID PV1 OBR OBX OBX NTE NTE EVN ZZZ MSH BHS pid X OBXX né".encode().split(), b"", b" PID"]
 )
 _DATES = b"20240102 202401021305+0100 20240230 2024 20240229 20240131235959 202401021305-0000"
+_TEXTS = "a Bo LN MR é 漢 H F T X41 .br .sp3 Z9 longer-than-sixteen-bytes".encode()
 _WORDS = st.sampled_from(
-    [*_DATES.split(), *"a Bo LN MR é 漢 H F T X41 .br .sp3 Z9".encode().split()]
-    + [b"", b"", b'""', b'"', b" ", b"\0", b"\x0b", b"\x1c", b"a longer value than sixteen bytes"]
+    [*_DATES.split(), *_TEXTS.split(), b"", b"", b'""', b'"', b" ", b"\0", b"\x0b", b"\x1c"]
 )
 
 

@@ -50,6 +50,10 @@ def test_twins_agree_when_told_the_delimiters(
     node=("tuple", (("text", (0, 3, 0, 0), ""), ("text", (0, 4, 0, 0), ""))),
 )
 @example(raw=b'MSH|^~\\&|""|b', node=("tuple", (("text", (0, 3, 0, 0), ""),)))
+@example(
+    raw=b"MSH|^~\\&|" + b"^".join(b"%d" % n for n in range(80)),
+    node=("tuple", tuple(("text", (0, 3, n, 0), "") for n in range(26, 86))),
+)
 def test_twins_build_the_same_from_any_plan(twins: Twins, raw: bytes, node: Any) -> None:
     python, compiled = twins
     plan = (SLOTS, node)
