@@ -17,7 +17,7 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy
 
-from fifhir import dtm, escape
+from fifhir import dtm, escape, path
 from fifhir.errors import MessageError
 
 cdef extern from "Python.h":
@@ -31,7 +31,7 @@ cdef extern from *:
     """
     #include <stdint.h>
     /* Which of 16 bytes are delimiters, CR or LF; `escapes` and `high` become non-zero where one
-       of them is the escape delimiter or not ASCII. */
+       of them is the escape delimiter, or is not ASCII or shifts to what is not (ESC). */
     #if defined(__SSE2__)
     #include <emmintrin.h>
     #define FIFHIR_IS(c) _mm_cmpeq_epi8(block, _mm_set1_epi8((char)(c)))
@@ -40,11 +40,11 @@ cdef extern from *:
     static inline uint32_t fifhir_stops(const unsigned char *at, const unsigned char *delimiters,
                                         uint32_t *escapes, uint32_t *high) {
         __m128i block = _mm_loadu_si128((const __m128i *)at);
-        __m128i ends = FIFHIR_OR(FIFHIR_IS('\r'), FIFHIR_IS('\n'));
+        __m128i ends = FIFHIR_OR(FIFHIR_IS('\\r'), FIFHIR_IS('\\n'));
         __m128i outer = FIFHIR_OR(FIFHIR_IS(delimiters[0]), FIFHIR_IS(delimiters[1]));
         __m128i inner = FIFHIR_OR(FIFHIR_IS(delimiters[2]), FIFHIR_IS(delimiters[4]));
         *escapes |= FIFHIR_MASK(FIFHIR_IS(delimiters[3]));
-        *high |= FIFHIR_MASK(block);
+        *high |= FIFHIR_MASK(FIFHIR_OR(block, FIFHIR_IS(27)));
         return FIFHIR_MASK(FIFHIR_OR(ends, FIFHIR_OR(outer, inner)));
     }
     #else
@@ -54,18 +54,20 @@ cdef extern from *:
         for (int i = 0; i < 16; i++) {
             unsigned char c = at[i];
             stops |= (uint32_t)(c == delimiters[0] || c == delimiters[1] || c == delimiters[2] ||
-                                c == delimiters[4] || c == '\r' || c == '\n') << i;
+                                c == delimiters[4] || c == '\\r' || c == '\\n') << i;
             *escapes |= (uint32_t)(c == delimiters[3]);
-            *high |= (uint32_t)(c >> 7);
+            *high |= (uint32_t)(c >> 7 || c == 27);
         }
         return stops;
     }
     #endif
     static inline int fifhir_lowest(uint32_t mask) { return __builtin_ctz(mask); }
+    static inline int fifhir_failed(void) { return -1; }
     """
     uint32_t fifhir_stops(const unsigned char* at, const unsigned char* delimiters,
                           uint32_t* escapes, uint32_t* high) nogil
     int fifhir_lowest(uint32_t mask) nogil
+    int fifhir_failed() except -1  # raises what is already set
 
 ctypedef const unsigned char* Bytes
 
@@ -73,6 +75,7 @@ cdef enum:
     CUTS = 32     # components of a repetition whose places are kept; later ones are searched
     SLOTS = 16    # segments one frame may name, followers and inherited ones of one `each`
     WIDTH = 64    # fields a struct may have
+    BLOCK = 16    # bytes the scan looks at together
 
 cdef struct Segment:
     Py_ssize_t start      # its first byte
@@ -144,27 +147,19 @@ cdef int _grow(void** array, Py_ssize_t* room, size_t size) noexcept nogil:
     return 0
 
 
-cdef inline int _begin(Table* t, Py_ssize_t at) noexcept nogil:
-    """Note that a field begins `at`; 0, or a fault of `_grow`."""
-    cdef int fault
-    if t.used + 1 == t.fits:
+cdef inline int _make_room(Table* t) noexcept nogil:
+    """Room for all that one block can hold, and the field behind the last."""
+    cdef int fault = 0
+    if t.used + BLOCK + 1 >= t.fits:
         fault = _grow(<void**>&t.fields, &t.fits, sizeof(Field))
-        if fault:
-            return fault
+    if t.marked + BLOCK >= t.markable and not fault:
+        fault = _grow(<void**>&t.marks, &t.markable, sizeof(Py_ssize_t))
+    return fault
+
+
+cdef inline void _begin(Table* t, Py_ssize_t at) noexcept nogil:
     t.fields[t.used].at, t.fields[t.used].mark = at, t.marked
     t.used += 1
-    return 0
-
-
-cdef inline int _mark(Table* t, Py_ssize_t at) noexcept nogil:
-    cdef int fault
-    if t.marked == t.markable:
-        fault = _grow(<void**>&t.marks, &t.markable, sizeof(Py_ssize_t))
-        if fault:
-            return fault
-    t.marks[t.marked] = at
-    t.marked += 1
-    return 0
 
 
 cdef int _end(Table* t, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
@@ -188,24 +183,40 @@ cdef int _end(Table* t, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     return 0
 
 
-cdef int _stop(Table* t, Py_ssize_t* first, Py_ssize_t at) noexcept nogil:
-    """Note what the delimiter or line end `at` means; `first` is the name of its segment."""
+cdef int _note(Table* t, Py_ssize_t* first, Py_ssize_t at, uint32_t stops) noexcept nogil:
+    """Note the delimiters and line ends of a block; `first` is the name of its segment."""
+    cdef Field* fields = t.fields
+    cdef Py_ssize_t* marks = t.marks
+    cdef Py_ssize_t used = t.used, marked = t.marked, stop
+    cdef unsigned char found, delimiter = t.field
     cdef int fault
-    cdef unsigned char found = t.base[at]
-    if found == t.field:
-        return _begin(t, at + 1)
-    if found != 13 and found != 10:
-        return _mark(t, at)
-    fault = _end(t, first[0], at)
-    first[0] = t.used
-    return fault if fault else _begin(t, at + 1)
+    while stops:
+        stop = at + fifhir_lowest(stops)
+        stops &= stops - 1
+        found = t.base[stop]
+        if found == delimiter:
+            fields[used].at, fields[used].mark = stop + 1, marked
+            used += 1
+        elif found != 13 and found != 10:
+            marks[marked] = stop
+            marked += 1
+        else:
+            t.used = used
+            fault = _end(t, first[0], stop)
+            if fault:
+                return fault
+            first[0] = used = t.used
+            fields[used].at, fields[used].mark = stop + 1, marked
+            used += 1
+    t.used, t.marked = used, marked
+    return 0
 
 
 cdef int _scan(Table* t, const unsigned char* delimiters, Py_ssize_t size) noexcept nogil:
     """Fill the table from `size` bytes that begin with MSH; 0, or a fault of `_grow`."""
     cdef Py_ssize_t at = 4, first = 0
     cdef uint32_t stops, escapes, high = 0
-    cdef unsigned char tail[16]
+    cdef unsigned char tail[BLOCK]
     cdef Bytes block
     cdef int fault, i
     t.fits = t.markable = min(max(size // 8, 64), 4096)
@@ -222,22 +233,23 @@ cdef int _scan(Table* t, const unsigned char* delimiters, Py_ssize_t size) noexc
         at += 1  # MSH-2 holds every delimiter; it says nothing of the others' use
     while at < size:
         block = t.base + at
-        if size - at < 16:
+        if size - at < BLOCK:
             memcpy(tail, block, size - at)
-            for i in range(size - at, 16):
+            for i in range(size - at, BLOCK):
                 tail[i] = 0
             block = tail
         escapes = 0
         stops = fifhir_stops(block, delimiters, &escapes, &high)
         if escapes:
             t.escapes = min(t.escapes, at)
-            t.escapes_end = at + 16
-        while stops:
-            fault = _stop(t, &first, at + fifhir_lowest(stops))
+            t.escapes_end = at + BLOCK
+        if stops:
+            fault = _make_room(t)
+            if not fault:
+                fault = _note(t, &first, at, stops)
             if fault:
                 return fault
-            stops &= stops - 1
-        at += 16
+        at += BLOCK
     t.ascii = not high
     fault = _end(t, first, size)
     t.fields[t.used].at, t.fields[t.used].mark = size + 1, t.marked
@@ -346,6 +358,14 @@ cdef class Tokens:
     def odd(self):
         return self.table.odd
 
+    @property
+    def ascii(self):
+        return self.table.ascii
+
+    @property
+    def escaped(self):
+        return self.table.escapes_end > 0
+
     cdef Segment* _segment(self, Py_ssize_t n) except NULL:
         if not 0 <= n < self.table.count:
             raise IndexError("segment")
@@ -376,6 +396,25 @@ cdef class Tokens:
             _field(&self.table, &self.table.segments[n], 0, &at, &end)
             found += end - at == size and memcmp(at, PyBytes_AS_STRING(name), size) == 0
         return found
+
+    def lacks(self, tuple names not None):
+        cdef bytes name
+        return tuple([name for name in names if self.find(name) < 0]) if names else ()
+
+    def get(self, str where not None):
+        cdef _Place place
+        cdef Py_ssize_t at, occurrence
+        cdef PyObject* known = PyDict_GetItemWithError(_places, where)
+        place = <_Place>known if known != NULL else _placed(where)
+        occurrence = place.occurrence
+        for at in range(self.table.count):
+            if self.table.segments[at].name == place.name:
+                occurrence -= 1
+                if occurrence <= 0:
+                    return self.text(
+                        at, place.field, place.repetition, place.component, place.subcomponent
+                    )
+        return ""
 
     def fields(self, Py_ssize_t segment):
         cdef Segment* s = self._segment(segment)
@@ -424,14 +463,14 @@ cdef class Tokens:
         self._cut(&at, &end, segment, field, repetition, component, subcomponent)
         return PyBytes_FromStringAndSize(<const char*>at, end - at)
 
-    def text(
+    cpdef object text(
         self, Py_ssize_t segment, Py_ssize_t field, Py_ssize_t repetition=1,
         Py_ssize_t component=1, Py_ssize_t subcomponent=1,
     ):
         cdef Bytes at, end
         if self._cut(&at, &end, segment, field, repetition, component, subcomponent):
             return _plain(&self.table, at, end - at)
-        return self._decoded(at, end)
+        return _decoded(&self.table, <PyObject*>self, at, end)
 
     def decoded(self, bytes value not None):
         if value == b'""':
@@ -440,20 +479,44 @@ cdef class Tokens:
             return escape.decode(value, self.delimiters, self.charset)
         return value.decode()
 
-    cdef inline object _decoded(self, Bytes at, Bytes end):
-        cdef Py_ssize_t size = end - at
-        if size == 2 and at[0] == 34 and at[1] == 34:
-            return None
-        if self._is_escaped(at, end):
-            raw = PyBytes_FromStringAndSize(<const char*>at, size)
-            return escape.decode(raw, self.delimiters, self.charset)
-        return _plain(&self.table, at, size)
 
-    cdef inline bint _is_escaped(self, Bytes at, Bytes end) noexcept:
-        cdef Table* t = &self.table
-        if end - t.base <= t.escapes or at - t.base >= t.escapes_end:
-            return False
-        return memchr(at, t.escape, end - at) != NULL
+cdef inline object _decoded(Table* t, PyObject* tokens, Bytes at, Bytes end):
+    cdef Py_ssize_t size = end - at
+    if size == 2 and at[0] == 34 and at[1] == 34:
+        return None
+    if end - t.base > t.escapes and at - t.base < t.escapes_end:
+        return _unescaped(t, <Tokens>tokens, at, size)
+    return _plain(t, at, size)
+
+
+cdef object _unescaped(Table* t, Tokens tokens, Bytes at, Py_ssize_t size):
+    if memchr(at, t.escape, size) == NULL:
+        return _plain(t, at, size)
+    raw = PyBytes_FromStringAndSize(<const char*>at, size)
+    return escape.decode(raw, tokens.delimiters, tokens.charset)
+
+
+cdef class _Place:
+    """A path, ready to be looked up; what it leaves open is the first."""
+
+    cdef uint32_t name
+    cdef Py_ssize_t occurrence, field, repetition, component, subcomponent
+
+
+cdef dict _places = {}
+
+
+cdef _Place _placed(str where):
+    found = path.read(where)
+    cdef _Place place = _Place()
+    place.name = _packed(<Bytes>PyBytes_AS_STRING(found.segment), 3)
+    place.occurrence, place.field = found.occurrence, found.field
+    place.repetition, place.component = found.repetition or 1, found.component or 1
+    place.subcomponent = found.subcomponent or 1
+    if len(_places) >= 4096:
+        _places.clear()
+    _places[where] = place
+    return place
 
 
 cdef object _refused(str reason, str text, str location="MSH"):
@@ -530,6 +593,7 @@ cdef struct Node:       # small: a plan is walked once a message and should stay
     short least         # how many fields a struct cannot be made without
     short base          # a placed struct: after which component its own begin
     bint placed         # a struct that stands at an address of its own
+    bint derives        # a struct with fields that wait for their siblings
     Node* kids
     Group* group
     PyObject* object    # type, function, table or wanted bytes
@@ -612,6 +676,8 @@ cdef bint _locate(Run* r, Frame* f, Node* node, Bytes* at, Bytes* end) noexcept 
         at[0], end[0] = f.cuts[0], f.end
         return at[0] < end[0]
     n = node.component - 1 + (0 if node.field else f.base)
+    if n >= f.n and f.n < CUTS:
+        return False
     if n < f.n and node.subcomponent == 1:
         at[0], end[0] = f.cuts[n], f.heads[n]
         return at[0] < end[0]
@@ -635,16 +701,9 @@ cdef inline void _enter(Frame* inner, Frame* f, Py_ssize_t mark, Bytes at, Bytes
 
 
 cdef object _value(Run* r, Frame* f, Node* node):
-    cdef Bytes at, end
-    cdef object text
-    cdef PyObject* found
-    cdef Py_ssize_t before
     cdef int kind = node.kind
     if kind == TEXT:
-        if not _locate(r, f, node, &at, &end):
-            return <object>node.default
-        r.valued += 1
-        return (<Tokens>r.tokens)._decoded(at, end)
+        return _text(r, f, node)
     elif kind == DATE or kind == TIME or kind == INSTANT:
         return _dated(r, f, node)
     elif kind == STRUCT:
@@ -652,12 +711,7 @@ cdef object _value(Run* r, Frame* f, Node* node):
     elif kind == FIRST:
         return _first(r, f, node)
     elif kind == MAP:
-        if not _locate(r, f, node, &at, &end):
-            return <object>node.default
-        r.valued += 1
-        text = (<Tokens>r.tokens)._decoded(at, end)
-        found = PyDict_GetItemWithError(<object>node.object, text)
-        return text if found == NULL else <object>found
+        return _mapped(r, f, node)
     elif kind == GUARD:
         return _guarded(r, f, node)
     elif kind == REPEAT:
@@ -667,10 +721,7 @@ cdef object _value(Run* r, Frame* f, Node* node):
     elif kind == EACH:
         return _each(r, f, node)
     elif kind == WHOLE:
-        if not _locate_whole(r, f, node, &at, &end):
-            return <object>node.default
-        r.valued += 1
-        return (<Tokens>r.tokens)._decoded(at, end)
+        return _whole(r, f, node)
     elif kind == LINES:
         return _lines(r, f, node)
     elif kind == CALL:
@@ -682,6 +733,39 @@ cdef object _value(Run* r, Frame* f, Node* node):
     elif kind == ORDINAL:
         return _ordinal(r, f, node)
     return None  # a derived field waits for its siblings
+
+
+# The same functions, the references they return not counted by Cython.
+ctypedef PyObject* (*Reader)(Run*, Frame*, Node*) noexcept
+ctypedef PyObject* (*Decoder)(Table*, PyObject*, Bytes, Bytes) noexcept
+cdef Reader _read = <Reader>_value
+cdef Decoder _decode = <Decoder>_decoded
+
+
+cdef object _text(Run* r, Frame* f, Node* node):
+    cdef Bytes at, end
+    if not _locate(r, f, node, &at, &end):
+        return <object>node.default
+    r.valued += 1
+    return _decoded(r.table, r.tokens, at, end)
+
+
+cdef object _whole(Run* r, Frame* f, Node* node):
+    cdef Bytes at, end
+    if not _locate_whole(r, f, node, &at, &end):
+        return <object>node.default
+    r.valued += 1
+    return _decoded(r.table, r.tokens, at, end)
+
+
+cdef object _mapped(Run* r, Frame* f, Node* node):
+    cdef Py_ssize_t before = r.valued
+    cdef PyObject* found
+    text = _text(r, f, node)
+    if r.valued == before:
+        return text
+    found = PyDict_GetItemWithError(<object>node.object, text)
+    return text if found == NULL else <object>found
 
 
 cdef object _first(Run* r, Frame* f, Node* node):
@@ -710,13 +794,12 @@ cdef object _lines(Run* r, Frame* f, Node* node):
     if not _locate_whole(r, f, node, &at, &end):
         return <object>node.default
     r.valued += 1
-    tokens = <Tokens>r.tokens
     if _sought(at, end, r.table.repetition) == end:
-        return tokens._decoded(at, end)
+        return _decoded(r.table, r.tokens, at, end)
     lines = []
     while True:
         stop = _sought(at, end, r.table.repetition)
-        lines.append(tokens._decoded(at, stop) or "")
+        lines.append(_decoded(r.table, r.tokens, at, stop) or "")
         if stop == end:
             return "\n".join(lines)
         at = stop + 1
@@ -764,31 +847,49 @@ cdef object _fields(Run* r, Frame* f, Node* node):
     """The struct of a node's kids, called with what is left after its trailing defaults."""
     cdef PyObject* values[WIDTH]
     cdef Py_ssize_t before = r.valued
-    cdef int i = 0, made = 0, n = node.n, used = node.least
+    cdef int i, made = 0, n = node.n, used = node.least
+    cdef Bytes at, end
     cdef Node* kid
-    cdef object value
+    cdef PyObject* value
     try:
         while made < n:
             kid = &node.kids[made]
-            value = _value(r, f, kid)
-            Py_INCREF(value)
-            values[made] = <PyObject*>value
+            if kid.kind != TEXT:
+                value = _read(r, f, kid)
+            elif _locate(r, f, kid, &at, &end):
+                r.valued += 1
+                value = _decode(r.table, r.tokens, at, end)
+            else:
+                value = kid.default
+                Py_INCREF(<object>value)
+            if value == NULL:
+                fifhir_failed()
+            values[made] = value
             made += 1
-            if values[made - 1] != kid.default and made > used:
+            if value != kid.default and made > used:
                 used = made
         if r.valued == before and <object>node.default is not None:
             return <object>node.default
-        for i in range(n):
-            kid = &node.kids[i]
-            if kid.kind == DERIVE:
-                value = (<object>kid.object)(<object>values[kid.n])
-                Py_DECREF(<object>values[i])
-                Py_INCREF(value)
-                values[i] = <PyObject*>value
+        if node.derives:
+            _derive(node, values)
         return PyObject_Vectorcall(<object>node.object, values, used, NULL)
     finally:
         for i in range(made):
             Py_DECREF(<object>values[i])
+
+
+cdef _derive(Node* node, PyObject** values):
+    cdef Node* kid
+    cdef PyObject* waiting
+    cdef int i
+    for i in range(node.n):
+        kid = &node.kids[i]
+        if kid.kind == DERIVE:
+            found = (<object>kid.object)(<object>values[kid.n])
+            waiting = values[i]
+            Py_INCREF(found)
+            values[i] = <PyObject*>found
+            Py_DECREF(<object>waiting)
 
 
 cdef object _repeat(Run* r, Frame* f, Node* node):
@@ -916,7 +1017,7 @@ cdef object _dated(Run* r, Frame* f, Node* node):
         return <object>node.default
     found = _plain_date(r, node.kind, at, end - at)
     if found is None:
-        text = (<Tokens>r.tokens)._decoded(at, end)
+        text = _decoded(r.table, r.tokens, at, end)
         if text is not None:
             found = _DATED[node.kind - DATE](text, <object>r.zone)
             if found is None:
@@ -1103,6 +1204,7 @@ cdef class Plan:
             into.object = self._keep(node[1])
             self._kids(into, node[2])
             optional = len(getattr(node[1], "__struct_defaults__", ()))
+            into.derives = any(kid[0] == "derive" for kid in node[2])
             into.least = <short>max(into.n - optional, 0)
             if node[3] is not None:
                 self._address(into, (node[3][0], node[3][1], 0, 0))

@@ -36,11 +36,11 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-from fifhir import dtm, escape
+from fifhir import dtm, escape, path
 from fifhir.errors import MessageError
 
 MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes; below 2**31 whatever a field count multiplies to
-FIELD_LIMIT = 1_000_000  # segment names counted
+FIELD_LIMIT = 1_000_000  # fields and their parts
 _BEFORE = b"\xef\xbb\xbf \t\r\n\x0b\x00"  # BOM, blanks and MLLP's start block
 _AFTER = b"\r\n\x1c\x00"
 _NAME = re.compile(rb"[A-Z][A-Z0-9]{2}")
@@ -61,7 +61,8 @@ class Tokens:
     field, component, repetition, escape and subcomponent delimiter and, if sent, truncation.
     Segments are kept in order whatever their name; CR, LF and any run of them end a segment.
     Five `delimiters` given are believed instead of a damaged MSH-2; `charset` is the codec that
-    hexadecimal escapes are read in, `odd` counts segments whose name is not one. Raises MessageError if it is not a message: no MSH, hostile
+    hexadecimal escapes are read in. `odd` counts segments whose name is not one, `ascii` is true
+    where nothing depends on a codec but escapes, `escaped` where there may be some. Raises MessageError if it is not a message: no MSH, hostile
     delimiters, invalid UTF-8, too large.
     """
 
@@ -79,9 +80,12 @@ class Tokens:
                 self._segments.append((at, line.split(self.delimiters[:1])))
                 fields += len(self._segments[-1][1])
             at += len(line) + 1
-        if fields > FIELD_LIMIT:
-            raise _refused("too_many_fields", "message has more fields than the limit")
-
+        marks = self.raw[4 + len(self.cut(0, 2)) :]
+        parts = sum(marks.count(self.delimiters[n : n + 1]) for n in (1, 2, 4))
+        if fields + parts > FIELD_LIMIT:
+            raise _refused("too_many_fields", "message has more delimiters than the limit")
+        self.ascii = self.raw.isascii() and b"\x1b" not in marks
+        self.escaped = self.delimiters[3] in marks
         self.odd = sum(not _NAME.fullmatch(fields[0]) for _, fields in self._segments)
 
     def __len__(self) -> int:
@@ -100,6 +104,21 @@ class Tokens:
         """The first segment called `name` from `start` on; -1 if there is none."""
         found = range(max(start, 0), len(self))
         return next((i for i in found if self.name(i) == name), -1)
+
+    def lacks(self, names: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Those of `names` that no segment is called."""
+        return tuple(name for name in names if self.find(name) < 0)
+
+    def get(self, where: str) -> str | None:
+        """The decoded text at an HL7 path: "" if absent or empty, None for an HL7 null (`""`).
+
+        What the path leaves open is the first: `PID-5` is `PID(1)-5(1).1.1`.
+        """
+        name, occurrence, field, *parts = path.read(where)
+        places = [at for at in range(len(self)) if self.name(at) == name]
+        if len(places) < max(occurrence, 1):
+            return ""
+        return self.text(places[max(occurrence, 1) - 1], field, *(part or 1 for part in parts))
 
     def tally(self, name: bytes) -> int:
         """How many segments are called `name`."""
@@ -135,12 +154,9 @@ class Tokens:
         value = values[field]
         if self._is_verbatim(segment, field):
             return value if max(repetition, component, subcomponent) <= 1 else b""
-        _, component_delimiter, repetition_delimiter, _, subcomponent_delimiter = (
-            self.delimiters[i : i + 1] for i in range(5)
-        )
-        value = _part(value, repetition_delimiter, repetition)
-        value = _part(value, component_delimiter, component)
-        return _part(value, subcomponent_delimiter, subcomponent)
+        value = _part(value, self.delimiters[2:3], repetition)
+        value = _part(value, self.delimiters[1:2], component)
+        return _part(value, self.delimiters[4:5], subcomponent)
 
     def text(
         self,

@@ -35,6 +35,7 @@ _TEXTS = {
     "NON_STANDARD_DELIMITERS": "MSH-2 is damaged; read as the standard delimiters",
     "UNKNOWN_SEGMENT": "line does not begin with a segment name",
 }
+_LIBERTIES = {"CHARSET_GUESSED": "MSH-18", "NON_STANDARD_DELIMITERS": "MSH-2"}
 _PHASES = {
     "CHARSET_GUESSED": "byte",
     "NON_STANDARD_DELIMITERS": "syntactic",
@@ -243,33 +244,34 @@ _PLANS = {tag: _plan(cls.__name__) for tag, cls in vocabulary.EVENTS.items()}
 # Messages to events.
 
 
-def extract(message: Message, profile: Profile, *, id: str, source: str, received_at: str) -> Event:
+def extract(message: Message, profile: Profile, id: str, source: str, received_at: str) -> Event:
     """The event a message means, with a warning for everything its profile tolerated.
 
     A message type without an event, or one that holds several patients, becomes an
     `unmapped_message` that carries its segments. Raises MessageError if a segment is missing
     that its event cannot be without.
     """
-    trigger = _trigger(message.cut(0, 9), message.delimiters[1:2]) or _trigger_of_evn(message)
+    trigger = _trigger(message.cut(0, 9), message.delimiters) or _trigger_of_evn(message)
     patients = message.tally(b"PID")
     if trigger is None or patients > 1:
         name, segments, expects = "unmapped_message", _segments(message), ()
     else:
         name, segments, expects = trigger.event, (), trigger.expects
-        _require(message, trigger)
+        if lacking := message.lacks(trigger.requires):
+            raise _incomplete(lacking[0].decode())
     given = (id, received_at, source, "hl7v2", profile.id, segments)
     event, unread = _PLANS[name].build(message, given, _zone(message, profile))
-    missing = [segment.decode() for segment in expects if message.find(segment) < 0]
-    several = trigger is not None and patients > 1
-    if missing or several or unread or message.is_damaged or not event.timestamp:
+    missing = message.lacks(expects)
+    several = patients > 1 and trigger is not None
+    if missing or several or unread or message.odd or message.liberties or not event.timestamp:
         return _warned(event, message, unread, missing, several)
     return cast(Event, event)
 
 
 @lru_cache(maxsize=1024)
-def _trigger(sent: bytes, delimiter: bytes) -> tables.Trigger | None:
+def _trigger(sent: bytes, delimiters: bytes) -> tables.Trigger | None:
     """The row for what MSH-9 holds."""
-    kind, trigger = (*sent.split(delimiter, 2), b"", b"")[:2]
+    kind, trigger = (*sent.split(delimiters[1:2], 2), b"", b"")[:2]
     return tables.TRIGGERS.get((kind, trigger))
 
 
@@ -289,11 +291,8 @@ def _zone(message: Message, profile: Profile) -> dtm.Zone:
     return profile.zone
 
 
-def _require(message: Message, trigger: tables.Trigger) -> None:
-    for segment in trigger.requires:
-        if message.find(segment) < 0:
-            name = segment.decode()
-            raise MessageError("missing_segment", f"{name} segment not found", location=name)
+def _incomplete(segment: str) -> MessageError:
+    return MessageError("missing_segment", f"{segment} segment not found", location=segment)
 
 
 def _segments(message: Message) -> tuple[Segment, ...]:
@@ -308,21 +307,22 @@ def _segment(message: Message, at: int) -> Segment:
 
 
 def _warned(
-    event: Any, message: Message, unread: list[tuple[int, int]], missing: list[str], several: bool
+    event: Any,
+    message: Message,
+    unread: list[tuple[int, int]],
+    missing: tuple[bytes, ...],
+    several: bool,
 ) -> Event:
     """The event with its warnings, in the order of the phases they belong to."""
-    found = [
-        _warning(code, path)
-        for code, path, is_so in (
-            ("CHARSET_GUESSED", "MSH-18", message.guessed),
-            ("NON_STANDARD_DELIMITERS", "MSH-2", message.mended),
-            ("UNKNOWN_SEGMENT", "segment", message.odd),
-            ("MULTIPLE_PATIENTS", "PID", several),
-            ("EVENT_TIME_FALLBACK", "MSH-7", not event.timestamp),
-        )
-        if is_so
-    ]
-    found += [_warning(f"MISSING_{segment}", segment) for segment in missing]
+    found = [_warning(code, _LIBERTIES[code]) for code in message.liberties]
+    for code, path, is_so in (
+        ("UNKNOWN_SEGMENT", "segment", message.odd),
+        ("MULTIPLE_PATIENTS", "PID", several),
+        ("EVENT_TIME_FALLBACK", "MSH-7", not event.timestamp),
+    ):
+        if is_so:
+            found.append(_warning(code, path))
+    found += [_warning(f"MISSING_{name}", name) for name in map(bytes.decode, missing)]
     found += [_warning("INVALID_DTM", _place(message, *at)) for at in dict.fromkeys(unread)]
     timestamp = event.timestamp or event.received_at
     changed = structs.replace(event, parse_warnings=tuple(found), timestamp=timestamp)

@@ -26,16 +26,8 @@ class Feed(Struct, frozen=True, kw_only=True):
 def read(raw: bytes, feed: Feed) -> Event:
     """The event that the message in `raw` means. Raises MessageError if it is not one."""
     profile = feed.profile
-    message = open_message(
-        raw, profile.charset, guess=profile.guess_charset, mend=profile.tolerate_delimiters
-    )
-    return extract(
-        message,
-        profile,
-        id=_identity(message, feed.source),
-        source=feed.source,
-        received_at=_now(),
-    )
+    message = open_message(raw, profile.charset, profile.guess_charset, profile.tolerate_delimiters)
+    return extract(message, profile, _identity(message, feed.source), feed.source, _now())
 
 
 async def accept(raw: bytes, feed: Feed, workflow: Workflow) -> tuple[Event, Outcome]:

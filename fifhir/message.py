@@ -5,10 +5,9 @@ The only door to the tokenizer. A message is read-only; its bytes stay as they w
 
 import os
 import re
-from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from fifhir import tables
+from fifhir import path, tables
 from fifhir.errors import MessageError
 
 if TYPE_CHECKING:
@@ -31,12 +30,8 @@ else:
 
         TOKENIZER = "python"
 
-__all__ = ["TOKENIZER", "Message", "Path", "Plan", "open_message", "path"]
+__all__ = ["TOKENIZER", "Message", "Plan", "open_message"]
 
-_PATH = re.compile(
-    r"([A-Z][A-Z0-9]{2})(?:[(\[](\d+)[)\]])?"
-    r"-(\d+)(?:[(\[](\d+)[)\]])?(?:\.(\d+)(?:\.(\d+))?)?"
-)
 _MARKS = {  # what a message in Unicode begins with
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
@@ -46,60 +41,23 @@ _MARKS = {  # what a message in Unicode begins with
 }
 
 
-class Path(NamedTuple):
-    """Where a value is: `PID(1)-3(2).4.1`. 0 is what the path leaves open."""
-
-    segment: bytes
-    occurrence: int
-    field: int
-    repetition: int
-    component: int
-    subcomponent: int
-
-
-@lru_cache(maxsize=4096)
-def path(text: str) -> Path:
-    """The path `text` means; ValueError if it is not one (`PID-5.1`, `PID-3(2).4`, `OBX(3)-5`)."""
-    form = _PATH.fullmatch(text)
-    if form is None:
-        raise ValueError(f"not an HL7 path: {text!r}; write PID-5.1, PID-3(2).4 or OBX(3)-5")
-    numbers = [int(part) if part else 0 for part in form.groups()[1:]]
-    return Path(form[1].encode(), *numbers)
-
-
 class Message(Tokens):
     """A message with its values under HL7 paths.
 
-    `charset` is the codec it was sent in; `guessed` is true where its bytes were not valid in
-    the character set it named or implied and were read as Windows-1252 instead, `mended` where
-    its MSH-2 was damaged in a known way and read as what it was.
+    `charset` is the codec it was sent in. `liberties` are the warnings its reading calls for:
+    `CHARSET_GUESSED` where its bytes were not valid in the character set it named or implied and
+    were read as Windows-1252 instead, `NON_STANDARD_DELIMITERS` where its MSH-2 was damaged in a
+    known way and read as what it was.
     """
 
-    guessed = False
-    mended = False
-
-    @property
-    def is_damaged(self) -> bool:
-        """Whether reading it took a liberty a warning should tell of."""
-        return self.guessed or self.mended or self.odd > 0
-
-    def get(self, where: str) -> str | None:
-        """The decoded text at a path: "" if absent or empty, None for an HL7 null (`""`).
-
-        What the path leaves open is the first: `PID-5` is `PID(1)-5(1).1.1`.
-        """
-        name, occurrence, field, repetition, component, subcomponent = path(where)
-        at = self._at(name, occurrence)
-        if at < 0:
-            return ""
-        return self.text(at, field, repetition or 1, component or 1, subcomponent or 1)
+    liberties: tuple[str, ...] = ()
 
     def sent(self, where: str) -> str:
         """The text at a path as it was sent, delimiters and escapes in it; "" if absent.
 
         What the path leaves open is kept whole: `PID-3` is the field with all its repetitions.
         """
-        name, occurrence, field, repetition, component, subcomponent = path(where)
+        name, occurrence, field, repetition, component, subcomponent = path.read(where)
         at = self._at(name, occurrence)
         if at < 0:
             return ""
@@ -109,7 +67,7 @@ class Message(Tokens):
 
     def count(self, where: str) -> int:
         """How many repetitions the field at a path has."""
-        wanted = path(where)
+        wanted = path.read(where)
         at = self._at(wanted.segment, wanted.occurrence)
         return self.repetitions(at, wanted.field) if at >= 0 else 0
 
@@ -127,7 +85,7 @@ class Message(Tokens):
 
 
 def open_message(
-    raw: bytes, charset: str = "utf-8", *, guess: bool = False, mend: bool = False
+    raw: bytes, charset: str = "utf-8", guess: bool = False, mend: bool = False
 ) -> Message:
     """The message in `raw`, decoded from the character set MSH-18 names, else from `charset`.
 
@@ -135,28 +93,34 @@ def open_message(
     an error unless `guess` allows to read them as Windows-1252, and so is a damaged MSH-2 unless
     `mend` allows to read it as the standard one (`tables/codes/delimiters.csv`).
     """
-    if raw.isascii() and raw[:2] not in _MARKS and b"\x1b" not in raw:
-        message = _tokenized(raw, mend)
+    try:
+        message = Message(raw)
+    except MessageError:
+        return _reopened(raw, charset, guess, mend)
+    if not message.ascii:
+        return _reopened(raw, charset, guess, mend)
+    if message.escaped:
         declared = message.cut(0, 18, 1, 1)
         message.charset = _codec(declared.decode(), "utf-8") if declared else charset
-        return message
-    codec, text, guessed = _decoded(raw, charset, guess)
-    message = _tokenized(text.encode(), mend)
-    message.charset = codec
-    message.guessed = guessed
     return message
 
 
-def _tokenized(raw: bytes, mend: bool) -> Message:
+def _reopened(raw: bytes, charset: str, guess: bool, mend: bool) -> Message:
+    """The message once its bytes have been decoded and its delimiters, if need be, mended."""
+    codec, text, guessed = _decoded(raw, charset, guess)
+    liberties = ("CHARSET_GUESSED",) if guessed else ()
+    sent = text.encode()
     try:
-        return Message(raw)
+        message = Message(sent)
     except MessageError as fault:
-        meant = _meant(raw) if mend and fault.reason == "bad_delimiters" else b""
+        meant = _meant(sent) if mend and fault.reason == "bad_delimiters" else b""
         if not meant:
             raise
-        message = Message(raw, meant)
-        message.mended = True
-        return message
+        message = Message(sent, meant)
+        liberties += ("NON_STANDARD_DELIMITERS",)
+    message.charset = codec
+    message.liberties = liberties
+    return message
 
 
 def _meant(raw: bytes) -> bytes:
