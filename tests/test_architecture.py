@@ -86,6 +86,18 @@ def test_the_documents_show_commands_that_exist(command: str) -> None:
     pytest.fail(f"fi-fhir {command}: no such command")
 
 
+def test_the_documents_point_at_files_that_exist() -> None:
+    links = {
+        path.parent / link.partition("#")[0]
+        for path in DOCUMENTS
+        for link in re.findall(r"\]\((?!https?:|#)([^)]+)\)", path.read_text())
+    }
+    walk = (ROOT / "README.md").read_text()
+    rooms = {HOUSE / name for name in re.findall(r"`([a-z_]+(?:/[a-z_]+)*\.pyx?)`", walk)}
+    assert rooms
+    assert not [str(path) for path in links | rooms if not path.exists()]
+
+
 def test_the_documents_name_metrics_that_exist() -> None:
     catalogue = Catalogue(event_types=["patient_admit"])
     shown = exposition(Scoreboard(catalogue, 1)).decode()
