@@ -92,10 +92,14 @@ class Splitter:
         return pieces
 
 
+def is_single(data: bytes) -> bool:
+    """Whether `data` is certainly one message; if not, only cutting it tells."""
+    return data.rfind(b"MSH") == 0 and b"TS" not in data and b"HS" not in data
+
+
 def split(data: bytes) -> list[bytes]:
     """The messages in `data`, in order."""
-    is_alone = data.find(b"MSH", 3) < 0 and b"TS" not in data and b"HS" not in data
-    if is_alone and data.startswith(b"MSH"):
+    if is_single(data):
         return [data]
     splitter = Splitter(len(data) + 1)
     return splitter.feed(data) + splitter.finish()

@@ -26,11 +26,6 @@ def broken(index: int, fault: MessageError) -> Broken:
     return Broken(index, fault.reason, str(fault), fault.location)
 
 
-def is_single(body: bytes) -> bool:
-    """Whether the body is certainly one message; if not, it is walked through."""
-    return body.rfind(b"MSH") == 0
-
-
 async def walk(body: bytes) -> AsyncIterator[bytes]:
     """Every message of a batch, in order."""
     splitter, view = Splitter(), memoryview(body)

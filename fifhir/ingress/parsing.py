@@ -12,13 +12,14 @@ from time import perf_counter
 import msgspec
 
 from fifhir import intake
+from fifhir.batch import is_single
 from fifhir.errors import MessageError
 from fifhir.event import encode
 from fifhir.ingress import bodies
 from fifhir.ingress.answers import OK_JSON
 from fifhir.ingress.bodies import Feeds
 from fifhir.ingress.exchange import Answer, Request, Response
-from fifhir.ingress.messages import Broken, broken, is_single, unreadable, walk
+from fifhir.ingress.messages import Broken, broken, unreadable, walk
 from fifhir.intake import Feed
 from fifhir.metrics import Catalogue
 from fifhir.scoreboard import Slab

@@ -15,13 +15,14 @@ import msgspec
 from msgspec import Struct
 
 from fifhir import intake
+from fifhir.batch import is_single
 from fifhir.errors import MessageError
 from fifhir.event import Event, event_type
 from fifhir.ingress import bodies
 from fifhir.ingress.answers import OK_JSON, Problem
 from fifhir.ingress.bodies import Feeds
 from fifhir.ingress.exchange import Answer, Request, Response
-from fifhir.ingress.messages import Broken, broken, is_single, unreadable, walk
+from fifhir.ingress.messages import Broken, broken, unreadable, walk
 from fifhir.intake import Feed
 from fifhir.metrics import Catalogue
 from fifhir.scoreboard import Slab
