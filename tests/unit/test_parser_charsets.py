@@ -68,7 +68,7 @@ def test_text_is_read_in_the_charset_of_the_message(
 ) -> None:
     message = door.open_message(raw, charset)
     assert message.get("PID-5") == name
-    assert not message.guessed
+    assert message.liberties == ()
 
 
 REFUSED = {
@@ -107,7 +107,7 @@ def test_a_guess_is_windows_1252_and_says_so(
     message = door.open_message(message_in(charset, sent), guess=True)
     assert message.get("PID-5") == name
     assert message.charset == codec
-    assert message.guessed
+    assert message.liberties == ("CHARSET_GUESSED",)
 
 
 def test_an_ascii_message_may_name_any_charset(door: ModuleType) -> None:

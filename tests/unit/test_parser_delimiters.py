@@ -168,3 +168,30 @@ def test_a_million_fields_are_the_limit(door: ModuleType) -> None:
     with pytest.raises(MessageError) as refusal:
         door.open_message(HEAD + b"\rX" * 1_000_000)
     assert refusal.value.reason == "too_many_fields"
+
+
+@pytest.mark.parametrize("sent", [rb"^~\\&", b"^~&"])
+def test_a_damaged_msh_2_is_mended_only_where_that_is_allowed(
+    door: ModuleType, sent: bytes
+) -> None:
+    """D9, D11: the two ways the standard delimiters are known to be mangled on their way."""
+    raw = b"MSH|" + sent + rb"|LAB|||||||7" + b"\rPID|1||A^b&c~D|x \\T\\ y\r"
+    with pytest.raises(MessageError):
+        door.open_message(raw)
+    message = door.open_message(raw, mend=True)
+    assert message.delimiters == rb"|^~\&"
+    assert message.liberties == ("NON_STANDARD_DELIMITERS",)
+    assert [message.get(where) for where in ("PID-3.2.2", "PID-3(2)", "PID-4", "MSH-10")] == [
+        "c",
+        "D",
+        "x & y",
+        "7",
+    ]
+    assert message.get("MSH-2").encode() == sent
+    assert message.encode() == raw
+
+
+@pytest.mark.parametrize("sent", [b"^~\\", b"~\\&", b"^\\&", b"&&&&", b"^~\\\\\\&", b"^^~&", b""])
+def test_other_damage_is_never_guessed_at(door: ModuleType, sent: bytes) -> None:
+    with pytest.raises(MessageError):
+        door.open_message(b"MSH|" + sent + b"|LAB|||||||7\rPID|1||A", mend=True)

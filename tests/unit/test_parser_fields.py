@@ -4,7 +4,7 @@ from types import ModuleType
 
 import pytest
 
-from fifhir.message import path
+from fifhir import path
 
 MSH = b"MSH|^~\\&|LAB|||||||7\r"
 S = (
@@ -158,4 +158,4 @@ PATHS = (
 @pytest.mark.parametrize("text", PATHS)
 def test_what_is_no_path_is_said_to_be_none(text: str) -> None:
     with pytest.raises(ValueError, match="not an HL7 path"):
-        path(text)
+        path.read(text)
