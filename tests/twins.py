@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 
 from fifhir.errors import MessageError
@@ -57,12 +58,14 @@ def observe(tokens: type[Any], data: bytes, delimiters: bytes = b"", charset: st
     except MessageError as refusal:
         return refusal.reason, refusal.location, refusal.code, str(refusal)
     found.charset = charset or found.charset
-    return found.raw, found.delimiters, [list(_segment(found, at)) for at in range(len(found))]
+    whole = found.raw, found.delimiters, found.odd, found.ascii, found.plain
+    return whole, [list(_segment(found, at)) for at in range(len(found))]
 
 
 def _segment(tokens: Any, at: int) -> Iterator[Any]:
     name = tokens.name(at)
     yield name, tokens.span(at), tokens.fields(at), tokens.find(name), tokens.find(name, at + 1)
+    yield tokens.census((b"PID", name, b"PV1"))
     for field in range(tokens.fields(at) + 2):
         whole = tokens.cut(at, field, 0)
         repetitions = tokens.repetitions(at, field)
@@ -84,9 +87,14 @@ def _repetition(tokens: Any, at: int, field: int, repetition: int) -> Iterator[A
 def built(
     door: ModuleType, data: bytes, plan: tuple[tuple[bytes, ...], Any], given: tuple[Any, ...]
 ) -> Any:
-    """What a plan builds from `data` behind that door, or the refusal; and the unread dates."""
+    """What a plan builds and writes from `data` behind that door, or the refusal."""
     try:
         tokens = door.Tokens(data)
     except MessageError as refusal:
         return refusal.reason, refusal.location
-    return door.Plan(*plan).build(tokens, given, "+02:00")
+    compiled = door.Plan(*plan)
+    value, unread = compiled.build(tokens, given, "+02:00")
+    if plan[1][0] == "struct" and plan[1][3:] == (None, None):  # what an event is
+        written = compiled.write(tokens, given, "+02:00")
+        assert written == (msgspec.json.encode(value), unread), written
+    return value, unread

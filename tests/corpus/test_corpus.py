@@ -18,7 +18,7 @@ from tests.corpus.conftest import Case
 from tests.twins import TOKENIZERS, built, door_or_skip, observe
 
 FEED = intake.Feed()
-GIVEN = ("id", "received", "source", "hl7v2", "profile", ())
+GIVEN = ("id", "received", "source", "hl7v2", "profile", "segments")
 TYPES = {
     "ADT^A01": "patient_admit",
     "ADT^A02": "patient_transfer",

@@ -3,6 +3,7 @@
 from typing import Any
 
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from fifhir.event import Coding
 
@@ -48,25 +49,24 @@ def dirt() -> st.SearchStrategy[bytes]:
 SLOTS = (b"MSH", b"PID", b"OBR", b"OBX", b"NTE")
 
 
-def _called(*texts: str | None) -> str:
-    return "+".join(text or "-" for text in texts)
+class Pair(Struct, frozen=True):
+    """A struct that cannot be made without its fields, whatever they hold."""
 
-
-def _derived(value: Any) -> str:
-    return repr(value)
+    one: Any
+    two: Any
 
 
 def addresses(within: bool) -> st.SearchStrategy[tuple[int, int, int, int]]:
-    """Of leaves: in a segment, or, `within` a repetition, in that."""
-    low = 0 if within else 1
-    numbers = st.tuples(st.integers(low, 13), st.integers(0, 5), st.integers(0, 3))
-    return st.tuples(st.integers(0, len(SLOTS) - 1), numbers).map(
-        lambda found: (found[0], found[1][0], found[1][1], found[1][2] if found[1][1] else 0)
+    """Of leaves: in a segment, or, `within` a repetition, in that. Never MSH-1 or MSH-2."""
+    numbers = st.tuples(st.integers(0, 5), st.integers(0, 3))
+    fields = st.sampled_from([*range(0 if within else 3, 14)])
+    return st.tuples(st.integers(0, len(SLOTS) - 1), fields, numbers).map(
+        lambda found: (found[0], found[1], found[2][0], found[2][1] if found[2][0] else 0)
     )
 
 
 def _leaves(within: bool) -> st.SearchStrategy[Any]:
-    at, whole = addresses(within), st.tuples(st.integers(0, 4), st.integers(1, 13))
+    at, whole = addresses(within), st.tuples(st.integers(0, 4), st.integers(3, 13))
     default = st.just("")
     undivided = whole.map(lambda found: (*found, 0, 0))
     table = st.dictionaries(st.sampled_from(["a", "Bo", "LN"]), st.just("mapped"))
@@ -76,36 +76,29 @@ def _leaves(within: bool) -> st.SearchStrategy[Any]:
         st.tuples(st.sampled_from(["whole", "lines"]), undivided, default),
         st.tuples(st.sampled_from(["date", "time", "instant"]), at, default),
         st.tuples(st.just("map"), at, table, default),
+        st.tuples(st.just("join"), st.tuples(at, at), st.just(("", "+")), default),
         st.tuples(
-            st.just("call"),
-            st.lists(at, min_size=1, max_size=3).map(tuple),
-            st.just(_called),
-            default,
+            st.just("any"),
+            st.sampled_from([b"OBX", b"PID"]),
+            st.integers(1, 9),
+            st.just((b"A", b"HH", b"LN")),
         ),
         st.tuples(st.just("ordinal"), st.integers(0, 4), default),
         st.tuples(st.just("given"), st.integers(0, 2)),
     )
 
 
-def _together(*values: Any) -> Any:
-    return values
-
-
 def _structs(kid: st.SearchStrategy[Any], within: bool) -> st.SearchStrategy[Any]:
-    """Of a struct, whose defaults are those of its text nodes, or of a function of any values."""
-    derived = st.sampled_from([(), (("derive", _derived, 0),), (("derive", _derived, 1),)])
-    moved = st.tuples(st.integers(0, 4), st.integers(0 if within else 1, 13), st.integers(0, 3))
+    """Of a struct whose defaults are those of its text nodes, or of one of any two values."""
+    moved = st.tuples(st.integers(0, 4), st.integers(0 if within else 3, 13), st.integers(0, 3))
     place = moved.map(lambda found: (found[0], found[1], 0 if found[1] else found[2], 0))
     text = kid.filter(lambda node: node[0] == "given" or node[-1] == "")
 
     def of(made: Any, kids: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-        both = st.tuples(st.tuples(kids, kids), derived).map(lambda found: (*found[0], *found[1]))
-        default = st.sampled_from(["", None])
-        return st.tuples(
-            st.just("struct"), st.just(made), both, st.one_of(st.none(), place), default
-        )
+        unset = st.sampled_from(["", None])
+        return st.tuples(st.just("struct"), st.just(made), kids, st.one_of(st.none(), place), unset)
 
-    return st.one_of(of(Coding, text), of(_together, kid))
+    return st.one_of(of(Coding, st.tuples(text, text, text)), of(Pair, st.tuples(kid, kid)))
 
 
 def nodes(depth: int = 3, within: bool = False) -> st.SearchStrategy[Any]:
@@ -117,7 +110,8 @@ def nodes(depth: int = 3, within: bool = False) -> st.SearchStrategy[Any]:
     wanted = st.sampled_from([(b"a",), (b"LN", b"MR"), (b'""', b"H")])
     names = st.sampled_from([(), (b"NTE",), (b"NTE", b"OBX"), (b"OBX", b"NTE", b"ZZZ")])
     inherits = st.sampled_from([(), (b"OBR",), (b"PID", b"OBR")])
-    field = st.tuples(st.integers(0, 4), st.integers(1, 13)).map(lambda found: (*found, 0, 0))
+    group, item = st.sampled_from([b"OBX", b"OBR", b"NTE"]), nodes(depth - 1, False)
+    field = st.tuples(st.integers(0, 4), st.integers(3, 13)).map(lambda found: (*found, 0, 0))
     return st.one_of(
         _leaves(within),
         st.tuples(st.just("guard"), addresses(within), wanted, kid, st.just("")),
@@ -125,9 +119,9 @@ def nodes(depth: int = 3, within: bool = False) -> st.SearchStrategy[Any]:
         _structs(kid, within),
         _structs(inner, True).filter(lambda node: node[3] is not None and node[3][1] > 0),
         st.tuples(st.just("repeat"), field, inner),
+        st.tuples(st.just("pick"), field, inner, st.just("")),
+        st.tuples(st.just("must"), kid),
         st.tuples(st.just("tuple"), few),
-        st.tuples(
-            st.just("each"), st.sampled_from([b"OBX", b"OBR", b"NTE"]), names, inherits,
-            st.just(SLOTS), nodes(depth - 1, False),
-        ),
-    )  # fmt: skip
+        st.tuples(st.just("each"), group, names, inherits, st.just(SLOTS), item),
+        st.tuples(st.just("head"), group, names, inherits, st.just(SLOTS), item, st.just("")),
+    )
