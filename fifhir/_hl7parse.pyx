@@ -13,7 +13,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy
 
@@ -26,56 +26,94 @@ cdef extern from "Python.h":
     object PyUnicode_FromKindAndData(int kind, const void* data, Py_ssize_t size)
     object PyObject_Vectorcall(object call, PyObject** args, size_t n, PyObject* names)
     PyObject* PyDict_GetItemWithError(object table, object key) except? NULL
+    PyObject* PyBytes_New "PyBytes_FromStringAndSize"(const char* data, Py_ssize_t size)
+    int _PyBytes_Resize(PyObject** data, Py_ssize_t size)
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+    void Py_XDECREF(PyObject* object)
 
 cdef extern from *:
     """
     #include <stdint.h>
-    /* Which of 16 bytes are delimiters, CR or LF; `escapes` and `high` become non-zero where one
-       of them is the escape delimiter, or is not ASCII or shifts to what is not (ESC). */
+    /* What 64 bytes hold, a bit each: `stops` are delimiters, CR and LF, among them the line
+       `ends` and the `fields` delimiters; `special` is what text may not hold unchanged (escape
+       delimiters, quotes, backslashes, control characters); `high` is what is not ASCII or
+       shifts to what is not (ESC). */
+    typedef struct { uint64_t stops, ends, fields, special, escapes, high; } fifhir_block;
     #if defined(__SSE2__)
     #include <emmintrin.h>
-    #define FIFHIR_IS(c) _mm_cmpeq_epi8(block, _mm_set1_epi8((char)(c)))
+    typedef struct { __m128i field, component, repetition, escape, subcomponent; } fifhir_wanted;
+    #define FIFHIR_ALL(c) _mm_set1_epi8((char)(c))
+    #define FIFHIR_IS(c) _mm_cmpeq_epi8(block, c)
     #define FIFHIR_OR(a, b) _mm_or_si128(a, b)
-    #define FIFHIR_MASK(m) ((uint32_t)_mm_movemask_epi8(m))
-    static inline uint32_t fifhir_stops(const unsigned char *at, const unsigned char *delimiters,
-                                        uint32_t *escapes, uint32_t *high) {
-        __m128i block = _mm_loadu_si128((const __m128i *)at);
-        __m128i ends = FIFHIR_OR(FIFHIR_IS('\\r'), FIFHIR_IS('\\n'));
-        __m128i outer = FIFHIR_OR(FIFHIR_IS(delimiters[0]), FIFHIR_IS(delimiters[1]));
-        __m128i inner = FIFHIR_OR(FIFHIR_IS(delimiters[2]), FIFHIR_IS(delimiters[4]));
-        *escapes |= FIFHIR_MASK(FIFHIR_IS(delimiters[3]));
-        *high |= FIFHIR_MASK(FIFHIR_OR(block, FIFHIR_IS(27)));
-        return FIFHIR_MASK(FIFHIR_OR(ends, FIFHIR_OR(outer, inner)));
+    #define FIFHIR_MASK(m) ((uint64_t)(uint32_t)_mm_movemask_epi8(m) << shift)
+    static inline fifhir_wanted fifhir_want(const unsigned char *d) {
+        fifhir_wanted w = {FIFHIR_ALL(d[0]), FIFHIR_ALL(d[1]), FIFHIR_ALL(d[2]),
+                           FIFHIR_ALL(d[3]), FIFHIR_ALL(d[4])};
+        return w;
+    }
+    static inline fifhir_block fifhir_look(const unsigned char *at, const fifhir_wanted *w) {
+        fifhir_block found = {0, 0, 0, 0, 0, 0};
+        for (int shift = 0; shift < 64; shift += 16) {
+            __m128i block = _mm_loadu_si128((const __m128i *)(at + shift));
+            __m128i ends = FIFHIR_OR(FIFHIR_IS(FIFHIR_ALL(13)), FIFHIR_IS(FIFHIR_ALL(10)));
+            __m128i fields = FIFHIR_IS(w->field), escapes = FIFHIR_IS(w->escape);
+            __m128i outer = FIFHIR_OR(fields, FIFHIR_IS(w->component));
+            __m128i inner = FIFHIR_OR(FIFHIR_IS(w->repetition), FIFHIR_IS(w->subcomponent));
+            __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(block, FIFHIR_ALL(31)), block);
+            __m128i quotes = FIFHIR_OR(FIFHIR_IS(FIFHIR_ALL(34)), FIFHIR_IS(FIFHIR_ALL(92)));
+            __m128i special = FIFHIR_OR(quotes, _mm_andnot_si128(ends, control));
+            found.ends |= FIFHIR_MASK(ends);
+            found.fields |= FIFHIR_MASK(fields);
+            found.escapes |= FIFHIR_MASK(escapes);
+            found.special |= FIFHIR_MASK(FIFHIR_OR(special, escapes));
+            found.high |= FIFHIR_MASK(FIFHIR_OR(block, FIFHIR_IS(FIFHIR_ALL(27))));
+            found.stops |= FIFHIR_MASK(FIFHIR_OR(ends, FIFHIR_OR(outer, inner)));
+        }
+        return found;
     }
     #else
-    static inline uint32_t fifhir_stops(const unsigned char *at, const unsigned char *delimiters,
-                                        uint32_t *escapes, uint32_t *high) {
-        uint32_t stops = 0;
-        for (int i = 0; i < 16; i++) {
+    typedef const unsigned char *fifhir_wanted;
+    static inline fifhir_wanted fifhir_want(const unsigned char *d) { return d; }
+    static inline fifhir_block fifhir_look(const unsigned char *at, const fifhir_wanted *w) {
+        fifhir_block found = {0, 0, 0, 0, 0, 0};
+        const unsigned char *d = *w;
+        for (int i = 0; i < 64; i++) {
             unsigned char c = at[i];
-            stops |= (uint32_t)(c == delimiters[0] || c == delimiters[1] || c == delimiters[2] ||
-                                c == delimiters[4] || c == '\\r' || c == '\\n') << i;
-            *escapes |= (uint32_t)(c == delimiters[3]);
-            *high |= (uint32_t)(c >> 7 || c == 27);
+            uint64_t bit = (uint64_t)1 << i;
+            int end = c == 13 || c == 10;
+            if (end) found.ends |= bit;
+            if (c == d[0]) found.fields |= bit;
+            if (end || c == d[0] || c == d[1] || c == d[2] || c == d[4]) found.stops |= bit;
+            if (c == d[3]) found.escapes |= bit;
+            if (c == d[3] || c == 34 || c == 92 || (c < 32 && !end)) found.special |= bit;
+            if (c > 127 || c == 27) found.high |= bit;
         }
-        return stops;
+        return found;
     }
     #endif
-    static inline int fifhir_lowest(uint32_t mask) { return __builtin_ctz(mask); }
+    static inline int fifhir_lowest(uint64_t mask) { return __builtin_ctzll(mask); }
+    static inline int fifhir_count(uint64_t mask) { return __builtin_popcountll(mask); }
     static inline int fifhir_failed(void) { return -1; }
     """
-    uint32_t fifhir_stops(const unsigned char* at, const unsigned char* delimiters,
-                          uint32_t* escapes, uint32_t* high) nogil
-    int fifhir_lowest(uint32_t mask) nogil
+    ctypedef struct fifhir_block:
+        uint64_t stops, ends, fields, special, escapes, high
+    ctypedef struct fifhir_wanted:
+        pass
+    fifhir_wanted fifhir_want(const unsigned char* delimiters) nogil
+    fifhir_block fifhir_look(const unsigned char* at, const fifhir_wanted* wanted) nogil
+    int fifhir_lowest(uint64_t mask) nogil
+    int fifhir_count(uint64_t mask) nogil
     int fifhir_failed() except -1  # raises what is already set
 
 ctypedef const unsigned char* Bytes
+cdef const char* _HEX = b"0123456789abcdef"
 
 cdef enum:
     CUTS = 32     # components of a repetition whose places are kept; later ones are searched
     SLOTS = 16    # segments one frame may name, followers and inherited ones of one `each`
     WIDTH = 64    # fields a struct may have
-    BLOCK = 16    # bytes the scan looks at together
+    BLOCK = 64    # bytes the scan looks at together
+    SHORT = 16    # bytes that are copied without asking how many
 
 cdef struct Segment:
     Py_ssize_t start      # its first byte
@@ -99,11 +137,12 @@ cdef struct Table:
     Py_ssize_t marked, markable     # marks held, and how many fit
     unsigned char field, component, repetition, escape, subcomponent
     Py_ssize_t odd                  # segments whose name is not one
-    Py_ssize_t escapes, escapes_end # no escape delimiter stands before or behind these
+    Py_ssize_t special, special_end # nothing special stands before or behind these
+    Py_ssize_t opened               # where MSH-2 ends, which is outside all that
     bint ascii
 
 MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes
-FIELD_LIMIT = 1_000_000  # fields and their parts
+FIELD_LIMIT = 1_000_000  # fields, their parts, and escapes
 cdef Py_ssize_t _MESSAGE_LIMIT = MESSAGE_LIMIT
 cdef Py_ssize_t _FIELD_LIMIT = FIELD_LIMIT
 cdef bytes _BEFORE = b"\xef\xbb\xbf \t\r\n\x0b\x00"
@@ -183,24 +222,20 @@ cdef int _end(Table* t, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     return 0
 
 
-cdef int _note(Table* t, Py_ssize_t* first, Py_ssize_t at, uint32_t stops) noexcept nogil:
+cdef inline int _note(
+    Table* t, Py_ssize_t* first, Py_ssize_t at, const fifhir_block* found
+) noexcept nogil:
     """Note the delimiters and line ends of a block; `first` is the name of its segment."""
     cdef Field* fields = t.fields
     cdef Py_ssize_t* marks = t.marks
     cdef Py_ssize_t used = t.used, marked = t.marked, stop
-    cdef unsigned char found, delimiter = t.field
-    cdef int fault
+    cdef uint64_t stops = found.stops, is_field
+    cdef int fault, bit
     while stops:
-        stop = at + fifhir_lowest(stops)
+        bit = fifhir_lowest(stops)
         stops &= stops - 1
-        found = t.base[stop]
-        if found == delimiter:
-            fields[used].at, fields[used].mark = stop + 1, marked
-            used += 1
-        elif found != 13 and found != 10:
-            marks[marked] = stop
-            marked += 1
-        else:
+        stop = at + bit
+        if found.ends >> bit & 1:
             t.used = used
             fault = _end(t, first[0], stop)
             if fault:
@@ -208,18 +243,25 @@ cdef int _note(Table* t, Py_ssize_t* first, Py_ssize_t at, uint32_t stops) noexc
             first[0] = used = t.used
             fields[used].at, fields[used].mark = stop + 1, marked
             used += 1
+        else:  # written to both, counted in one: no branch to be guessed wrong
+            is_field = found.fields >> bit & 1
+            fields[used].at, fields[used].mark = stop + 1, marked
+            used += is_field
+            marks[marked] = stop
+            marked += 1 - is_field
     t.used, t.marked = used, marked
     return 0
 
 
 cdef int _scan(Table* t, const unsigned char* delimiters, Py_ssize_t size) noexcept nogil:
     """Fill the table from `size` bytes that begin with MSH; 0, or a fault of `_grow`."""
-    cdef Py_ssize_t at = 4, first = 0
-    cdef uint32_t stops, escapes, high = 0
+    cdef Py_ssize_t at = 4, first = 0, escapes = 0
+    cdef fifhir_wanted wanted = fifhir_want(delimiters)
+    cdef fifhir_block found
+    cdef uint64_t high = 0
     cdef unsigned char tail[BLOCK]
-    cdef Bytes block
     cdef int fault, i
-    t.fits = t.markable = min(max(size // 8, 64), 4096)
+    t.fits = t.markable = min(max(size // 6, 128), 4096)
     t.room = min(max(size // 32, 16), 1024)
     t.fields = <Field*>malloc(t.fits * sizeof(Field))
     t.marks = <Py_ssize_t*>malloc(t.markable * sizeof(Py_ssize_t))
@@ -228,32 +270,34 @@ cdef int _scan(Table* t, const unsigned char* delimiters, Py_ssize_t size) noexc
         return 1
     _begin(t, 0)
     _begin(t, 4)
-    t.escapes, t.escapes_end = size, 0
+    t.special, t.special_end = size, 0
     while at < size and t.base[at] != t.field and t.base[at] != 13 and t.base[at] != 10:
         at += 1  # MSH-2 holds every delimiter; it says nothing of the others' use
+    t.opened = at
     while at < size:
-        block = t.base + at
-        if size - at < BLOCK:
-            memcpy(tail, block, size - at)
+        if size - at >= BLOCK:
+            found = fifhir_look(t.base + at, &wanted)
+        else:
+            memcpy(tail, t.base + at, size - at)
             for i in range(size - at, BLOCK):
-                tail[i] = 0
-            block = tail
-        escapes = 0
-        stops = fifhir_stops(block, delimiters, &escapes, &high)
-        if escapes:
-            t.escapes = min(t.escapes, at)
-            t.escapes_end = at + BLOCK
-        if stops:
+                tail[i] = 32
+            found = fifhir_look(tail, &wanted)
+        high |= found.high
+        if found.special:
+            t.special = min(t.special, at)
+            t.special_end = at + BLOCK
+            escapes += fifhir_count(found.escapes)
+        if found.stops:
             fault = _make_room(t)
             if not fault:
-                fault = _note(t, &first, at, stops)
+                fault = _note(t, &first, at, &found)
             if fault:
                 return fault
         at += BLOCK
     t.ascii = not high
     fault = _end(t, first, size)
     t.fields[t.used].at, t.fields[t.used].mark = size + 1, t.marked
-    return fault if fault else 2 if t.used + t.marked > _FIELD_LIMIT else 0
+    return fault if fault else 2 if t.used + t.marked + escapes > _FIELD_LIMIT else 0
 
 
 # Reading the table.
@@ -320,6 +364,7 @@ cdef class Tokens:
     cdef readonly bytes raw
     cdef readonly bytes delimiters
     cdef public object charset
+    cdef public tuple liberties
     cdef Table table
 
     def __init__(self, bytes data not None, bytes delimiters not None=b""):
@@ -330,6 +375,7 @@ cdef class Tokens:
         if PyBytes_GET_SIZE(data) > _MESSAGE_LIMIT:
             raise _refused("message_too_large", "message is larger than the limit")
         self.charset = "utf-8"
+        self.liberties = ()
         self.raw = _stripped(data)
         self.delimiters = _delimiters(self.raw, delimiters)
         cdef Bytes found = <Bytes>PyBytes_AS_STRING(self.delimiters)
@@ -363,8 +409,8 @@ cdef class Tokens:
         return self.table.ascii
 
     @property
-    def escaped(self):
-        return self.table.escapes_end > 0
+    def plain(self):
+        return self.table.special_end == 0
 
     cdef Segment* _segment(self, Py_ssize_t n) except NULL:
         if not 0 <= n < self.table.count:
@@ -389,17 +435,32 @@ cdef class Tokens:
                 return n
         return -1
 
-    def tally(self, bytes name not None):
+    @property
+    def offset(self):
+        cdef Bytes at, end
+        cdef PyObject* known
+        self._cut(&at, &end, 0, 7, 1, 1, 1)
+        if end - at <= 14 or ((end - 5)[0] != 43 and (end - 5)[0] != 45):
+            return ""
+        tail = PyBytes_FromStringAndSize(<const char*>end - 5, 5)
+        known = PyDict_GetItemWithError(_offsets, tail)
+        if known != NULL:
+            return <object>known
+        if len(_offsets) >= 4096:
+            _offsets.clear()
+        return _offsets.setdefault(tail, dtm.offset(tail.decode()))
+
+    def census(self, tuple names not None):
+        cdef bytes name
+        return tuple([self._tally(name) for name in names])
+
+    cdef Py_ssize_t _tally(self, bytes name):
         cdef Bytes at, end
         cdef Py_ssize_t n, found = 0, size = PyBytes_GET_SIZE(name)
         for n in range(self.table.count):
             _field(&self.table, &self.table.segments[n], 0, &at, &end)
             found += end - at == size and memcmp(at, PyBytes_AS_STRING(name), size) == 0
         return found
-
-    def lacks(self, tuple names not None):
-        cdef bytes name
-        return tuple([name for name in names if self.find(name) < 0]) if names else ()
 
     def get(self, str where not None):
         cdef _Place place
@@ -484,7 +545,7 @@ cdef inline object _decoded(Table* t, PyObject* tokens, Bytes at, Bytes end):
     cdef Py_ssize_t size = end - at
     if size == 2 and at[0] == 34 and at[1] == 34:
         return None
-    if end - t.base > t.escapes and at - t.base < t.escapes_end:
+    if end - t.base > t.special and at - t.base < t.special_end:
         return _unescaped(t, <Tokens>tokens, at, size)
     return _plain(t, at, size)
 
@@ -496,6 +557,22 @@ cdef object _unescaped(Table* t, Tokens tokens, Bytes at, Py_ssize_t size):
     return escape.decode(raw, tokens.delimiters, tokens.charset)
 
 
+def uuid_text(bytes digest not None):
+    cdef Bytes at = <Bytes>PyBytes_AS_STRING(digest)
+    cdef unsigned char out[36]
+    cdef int i, n = 0
+    if PyBytes_GET_SIZE(digest) < 16:
+        raise ValueError("a UUID needs 16 bytes")
+    for i in range(16):
+        if i == 4 or i == 6 or i == 8 or i == 10:
+            out[n] = 45
+            n += 1
+        out[n], out[n + 1] = _HEX[at[i] >> 4], _HEX[at[i] & 15]
+        n += 2
+    out[14], out[19] = 56, _HEX[8 | at[8] >> 4 & 3]
+    return _ascii(<const char*>out, 36)
+
+
 cdef class _Place:
     """A path, ready to be looked up; what it leaves open is the first."""
 
@@ -504,6 +581,7 @@ cdef class _Place:
 
 
 cdef dict _places = {}
+cdef dict _offsets = {}
 
 
 cdef _Place _placed(str where):
@@ -567,14 +645,14 @@ cdef _check_utf8(bytes raw):
 # Plans: offsets to structs.
 
 cdef enum Kind:
-    TEXT, WHOLE, LINES, DATE, TIME, INSTANT, MAP, CALL, GUARD, FIRST, STRUCT, REPEAT, TUPLE
-    EACH, ORDINAL, GIVEN, DERIVE, JOIN
+    TEXT, WHOLE, LINES, DATE, TIME, INSTANT, MAP, JOIN, GUARD, FIRST, PICK, MUST, STRUCT, REPEAT
+    TUPLE, EACH, HEAD, ORDINAL, ANY, GIVEN
 
 cdef dict _KINDS = {
     "text": TEXT, "whole": WHOLE, "lines": LINES, "date": DATE, "time": TIME, "instant": INSTANT,
-    "map": MAP, "call": CALL, "guard": GUARD, "first": FIRST, "struct": STRUCT, "repeat": REPEAT,
-    "tuple": TUPLE, "each": EACH, "ordinal": ORDINAL, "given": GIVEN, "derive": DERIVE,
-    "join": JOIN,
+    "map": MAP, "join": JOIN, "guard": GUARD, "first": FIRST, "pick": PICK, "must": MUST,
+    "struct": STRUCT, "repeat": REPEAT, "tuple": TUPLE, "each": EACH, "head": HEAD,
+    "ordinal": ORDINAL, "any": ANY, "given": GIVEN,
 }
 cdef tuple _DATED = (dtm.date, dtm.time, dtm.instant)
 
@@ -582,22 +660,33 @@ cdef struct Names:
     uint32_t name[SLOTS]
     int n
 
-cdef struct Group:      # what an `each` gathers
+cdef struct Group:      # what an `each` or `head` gathers, or where an `any` looks
     uint32_t name       # the segment an item begins with
     Names followers, inherits, slots
+
+cdef struct Chars:
+    const char* at
+    Py_ssize_t size
+
+cdef struct Entry:      # of a code map: what is sent, and what it means as JSON
+    Chars sent, meant
 
 cdef struct Node:       # small: a plan is walked once a message and should stay in the cache
     short kind, slot, component, subcomponent
     int field
-    short n             # how many kids; which argument, or which field to derive from
+    short n             # how many kids or entries; which argument
     short least         # how many fields a struct cannot be made without
     short base          # a placed struct: after which component its own begin
     bint placed         # a struct that stands at an address of its own
-    bint derives        # a struct with fields that wait for their siblings
     Node* kids
     Group* group
-    PyObject* object    # type, function, table or wanted bytes
+    Entry* entries
+    PyObject* object    # type, table, marks or wanted bytes
     PyObject* default
+    Chars key           # `"name":`, as a field of its struct, padded to a block
+    short key_room
+    Chars absent        # the default as JSON; empty if the field is left out then
+    Chars opening       # a struct: `{`, its tag behind it
 
 cdef struct Frame:
     Py_ssize_t* slots
@@ -618,6 +707,10 @@ cdef struct Run:
     PyObject* zone
     PyObject* unread
     Py_ssize_t valued
+    Chars suffix            # the zone, if it is the same at all times
+    PyObject* out           # the JSON written so far: a bytes object with room to spare
+    Py_ssize_t used, room
+    const char* limit       # behind the message's last byte
 
 
 cdef void _split(Table* t, Frame* f, Py_ssize_t mark, Bytes at, Bytes end) noexcept nogil:
@@ -665,25 +758,32 @@ cdef bint _open(Run* r, Frame* f, Node* node) noexcept nogil:
     return True
 
 
-cdef bint _locate(Run* r, Frame* f, Node* node, Bytes* at, Bytes* end) noexcept nogil:
+cdef inline bint _locate(Run* r, Frame* f, Node* node, Bytes* at, Bytes* end) noexcept nogil:
     """Whether there are bytes at a node's address, and where."""
-    cdef Table* t = r.table
-    cdef int n
-    if f.cut_field != node.field or (node.field and f.cut_slot != node.slot):
+    cdef int n = node.component - 1
+    if f.cut_field != node.field or f.cut_slot != node.slot:
         if not _open(r, f, node):
             return False
-    if node.component == 0:
-        at[0], end[0] = f.cuts[0], f.end
-        return at[0] < end[0]
-    n = node.component - 1 + (0 if node.field else f.base)
-    if n >= f.n and f.n < CUTS:
-        return False
-    if n < f.n and node.subcomponent == 1:
-        at[0], end[0] = f.cuts[n], f.heads[n]
-        return at[0] < end[0]
-    at[0], end[0] = f.cuts[min(n, f.n - 1)], f.end
-    _part(at, end, t.component, max(n - f.n + 1, 0) + 1)
-    _part(at, end, t.subcomponent, node.subcomponent)
+    if node.field == 0:
+        n += f.base
+    if node.subcomponent == 1 and n >= 0:
+        if n < f.n:
+            at[0], end[0] = f.cuts[n], f.heads[n]
+            return at[0] < end[0]
+        if f.n < CUTS:
+            return False
+    return _locate_rarely(r.table, f, node, n, at, end)
+
+
+cdef bint _locate_rarely(
+    Table* t, Frame* f, Node* node, int n, Bytes* at, Bytes* end
+) noexcept nogil:
+    """The same for undivided values, later subcomponents and far components."""
+    at[0], end[0] = f.cuts[0], f.end
+    if node.component and f.cut_field >= 0:  # not the delimiters themselves
+        at[0] = f.cuts[min(n, f.n - 1)]
+        _part(at, end, t.component, max(n - f.n + 1, 0) + 1)
+        _part(at, end, t.subcomponent, node.subcomponent)
     return at[0] < end[0]
 
 
@@ -710,29 +810,33 @@ cdef object _value(Run* r, Frame* f, Node* node):
         return _struct(r, f, node)
     elif kind == FIRST:
         return _first(r, f, node)
+    elif kind == PICK:
+        return _pick(r, f, node)
     elif kind == MAP:
         return _mapped(r, f, node)
     elif kind == GUARD:
-        return _guarded(r, f, node)
+        return _value(r, f, node.kids) if _is_wanted(r, f, node) else <object>node.default
     elif kind == REPEAT:
         return _repeat(r, f, node)
     elif kind == TUPLE:
         return _tuple(r, f, node)
     elif kind == EACH:
         return _each(r, f, node)
+    elif kind == HEAD:
+        return _head(r, f, node)
     elif kind == WHOLE:
         return _whole(r, f, node)
     elif kind == LINES:
         return _lines(r, f, node)
-    elif kind == CALL:
-        return _call(r, f, node)
     elif kind == JOIN:
         return _joined(r, f, node)
+    elif kind == ANY:
+        return _any(r, f, node)
     elif kind == GIVEN:
         return (<tuple>r.given)[node.n]
     elif kind == ORDINAL:
         return _ordinal(r, f, node)
-    return None  # a derived field waits for its siblings
+    return _must(r, f, node)
 
 
 # The same functions, the references they return not counted by Cython.
@@ -778,15 +882,24 @@ cdef object _first(Run* r, Frame* f, Node* node):
     return <object>node.default
 
 
-cdef object _guarded(Run* r, Frame* f, Node* node):
+cdef object _must(Run* r, Frame* f, Node* node):
+    cdef Py_ssize_t before = r.valued
+    found = _value(r, f, node.kids)
+    if r.valued == before:
+        (<list>r.unread).append((-1, 0))
+    return found
+
+
+cdef bint _is_wanted(Run* r, Frame* f, Node* node):
     cdef Bytes at, end
     cdef bytes wanted
-    if _locate(r, f, node, &at, &end):
-        for wanted in <tuple>node.object:
-            if end - at == PyBytes_GET_SIZE(wanted):
-                if memcmp(at, PyBytes_AS_STRING(wanted), end - at) == 0:
-                    return _value(r, f, node.kids)
-    return <object>node.default
+    if not _locate(r, f, node, &at, &end):
+        at = end = r.table.base
+    for wanted in <tuple>node.object:
+        if end - at == PyBytes_GET_SIZE(wanted):
+            if memcmp(at, PyBytes_AS_STRING(wanted), end - at) == 0:
+                return True
+    return False
 
 
 cdef object _lines(Run* r, Frame* f, Node* node):
@@ -815,16 +928,19 @@ cdef object _joined(Run* r, Frame* f, Node* node):
     return " ".join(parts) if parts else <object>node.default
 
 
-cdef object _call(Run* r, Frame* f, Node* node):
-    cdef Py_ssize_t before = r.valued
-    cdef int i
-    texts = [_value(r, f, &node.kids[i]) for i in range(node.n)]
-    return (<object>node.object)(*texts) if r.valued > before else <object>node.default
+cdef bint _enter_field(Run* r, Frame* f, Node* node, Frame* inner) noexcept nogil:
+    """Enter the first repetition of the field a struct stands at, if it is not empty."""
+    _enter(inner, f, 0, NULL, NULL)
+    if not _open(r, inner, node) or inner.cuts[0] == inner.end:
+        return False
+    inner.value, inner.value_end = inner.cuts[0], inner.end
+    inner.cut_slot, inner.cut_field = 0, 0
+    inner.value_mark = _first_mark(r.table, &r.table.segments[f.slots[node.slot]], node.field)
+    return True
 
 
 cdef object _struct(Run* r, Frame* f, Node* node):
     cdef Frame inner
-    cdef Bytes at, end
     cdef int base = f.base
     if not node.placed:
         return _fields(r, f, node)
@@ -835,12 +951,7 @@ cdef object _struct(Run* r, Frame* f, Node* node):
         value = _fields(r, f, node)
         f.base = base
         return value
-    _enter(&inner, f, 0, NULL, NULL)
-    if not _open(r, &inner, node) or inner.cuts[0] == inner.end:
-        return <object>node.default
-    inner.value, inner.value_end, inner.cut_field = inner.cuts[0], inner.end, 0
-    inner.value_mark = _first_mark(r.table, &r.table.segments[f.slots[node.slot]], node.field)
-    return _fields(r, &inner, node)
+    return _fields(r, &inner, node) if _enter_field(r, f, node, &inner) else <object>node.default
 
 
 cdef object _fields(Run* r, Frame* f, Node* node):
@@ -870,56 +981,69 @@ cdef object _fields(Run* r, Frame* f, Node* node):
                 used = made
         if r.valued == before and <object>node.default is not None:
             return <object>node.default
-        if node.derives:
-            _derive(node, values)
         return PyObject_Vectorcall(<object>node.object, values, used, NULL)
     finally:
         for i in range(made):
             Py_DECREF(<object>values[i])
 
 
-cdef _derive(Node* node, PyObject** values):
-    cdef Node* kid
-    cdef PyObject* waiting
-    cdef int i
-    for i in range(node.n):
-        kid = &node.kids[i]
-        if kid.kind == DERIVE:
-            found = (<object>kid.object)(<object>values[kid.n])
-            waiting = values[i]
-            Py_INCREF(found)
-            values[i] = <PyObject*>found
-            Py_DECREF(<object>waiting)
+cdef struct Walk:       # over the repetitions of a field
+    Bytes at, end
+    Py_ssize_t mark
+
+
+cdef bint _walk(Run* r, Frame* f, Node* node, Walk* w) noexcept nogil:
+    """Whether the field of a node's address has repetitions to walk over."""
+    if not _locate_whole(r, f, node, &w.at, &w.end):
+        return False
+    w.mark = _first_mark(r.table, &r.table.segments[f.slots[node.slot]], node.field)
+    return True
+
+
+cdef bint _step(Table* t, Frame* f, Walk* w, Frame* inner) noexcept nogil:
+    """Enter the next repetition that is not empty; False behind the last."""
+    while w.at <= w.end:
+        _enter(inner, f, w.mark, w.at, w.end)
+        _split(t, inner, w.mark, w.at, w.end)
+        inner.value_end, inner.cut_slot, inner.cut_field = inner.end, 0, 0
+        while w.mark < t.marked and t.base + t.marks[w.mark] <= inner.end:
+            w.mark += 1
+        w.at = inner.end + 1
+        if inner.value < inner.value_end:
+            return True
+    return False
 
 
 cdef object _repeat(Run* r, Frame* f, Node* node):
-    cdef Table* t = r.table
-    cdef Bytes at, end, stop
+    cdef Walk w
     cdef Frame inner
-    cdef Py_ssize_t before, mark
-    if not _locate_whole(r, f, node, &at, &end):
-        return ()
-    mark = _first_mark(t, &t.segments[f.slots[node.slot]], node.field)
+    cdef Py_ssize_t before
     items = None
-    while True:
-        _enter(&inner, f, mark, at, end)
-        _split(t, &inner, mark, at, end)
-        stop = inner.value_end = inner.end
-        inner.cut_field = 0
-        while mark < t.marked and t.base + t.marks[mark] <= stop:
-            mark += 1
-        if stop > at:
-            before = r.valued
+    if not _walk(r, f, node, &w):
+        return ()
+    while _step(r.table, f, &w, &inner):
+        before = r.valued
+        value = _value(r, &inner, node.kids)
+        if r.valued == before:
+            continue
+        if w.at > w.end and items is None:
+            return (value,)
+        if items is None:
+            items = []
+        (<list>items).append(value)
+    return () if items is None else tuple(<list>items)
+
+
+cdef object _pick(Run* r, Frame* f, Node* node):
+    cdef Walk w
+    cdef Frame inner
+    cdef Py_ssize_t before = r.valued
+    if _walk(r, f, node, &w):
+        while _step(r.table, f, &w, &inner):
             value = _value(r, &inner, node.kids)
             if r.valued > before:
-                if stop == end and items is None:
-                    return (value,)
-                if items is None:
-                    items = []
-                (<list>items).append(value)
-        if stop == end:
-            return () if items is None else tuple(<list>items)
-        at = stop + 1
+                return value
+    return <object>node.default
 
 
 cdef object _tuple(Run* r, Frame* f, Node* node):
@@ -942,38 +1066,98 @@ cdef object _tuple(Run* r, Frame* f, Node* node):
     return (only,) if found else ()
 
 
-cdef object _each(Run* r, Frame* f, Node* node):
-    cdef Group* g = node.group
+cdef struct Tour:       # over the segments an `each` gathers
+    Py_ssize_t at
+    Py_ssize_t seen[SLOTS]
+    Py_ssize_t slots[SLOTS]
+
+
+cdef bint _next(Run* r, Frame* f, Group* g, Tour* tour, Frame* inner) noexcept nogil:
+    """Enter the frame of the next item; False behind the last. A tour begins `at` -1."""
     cdef Segment* segments = r.table.segments
-    cdef Py_ssize_t seen[SLOTS]
-    cdef Py_ssize_t slots[SLOTS]
-    cdef Py_ssize_t n = 0, made = 0, at
-    cdef Frame inner
     cdef int i
+    if tour.at < 0:
+        tour.at = f.start - 1
+        for i in range(g.inherits.n):
+            tour.seen[i] = -1
+    while tour.at + 1 < f.stop:
+        tour.at += 1
+        for i in range(g.inherits.n):
+            if segments[tour.at].name == g.inherits.name[i]:
+                tour.seen[i] = tour.at
+        if segments[tour.at].name == g.name:
+            break
+    else:
+        return False
+    _enter(inner, f, 0, NULL, NULL)
+    inner.slots, inner.start, inner.stop = tour.slots, tour.at + 1, tour.at + 1
+    while inner.stop < f.stop and _is_in(&g.followers, segments[inner.stop].name):
+        inner.stop += 1
+    for i in range(g.slots.n):
+        tour.slots[i] = _place(segments, inner, g, tour.seen, g.slots.name[i])
+    return True
+
+
+cdef object _each(Run* r, Frame* f, Node* node):
+    cdef Tour tour
+    cdef Frame inner
+    cdef Py_ssize_t n = 0, made = 0, at
     for at in range(f.start, f.stop):
-        n += segments[at].name == g.name
+        n += r.table.segments[at].name == node.group.name
     if n == 0:
         return ()
     items = PyTuple_New(n)
-    for i in range(g.inherits.n):
-        seen[i] = -1
-    for at in range(f.start, f.stop):
-        for i in range(g.inherits.n):
-            if segments[at].name == g.inherits.name[i]:
-                seen[i] = at
-        if segments[at].name != g.name:
-            continue
-        _enter(&inner, f, 0, NULL, NULL)
-        inner.slots, inner.start, inner.stop = slots, at + 1, at + 1
-        while inner.stop < f.stop and _is_in(&g.followers, segments[inner.stop].name):
-            inner.stop += 1
-        for i in range(g.slots.n):
-            slots[i] = _place(segments, &inner, g, seen, g.slots.name[i])
+    tour.at = -1
+    while _next(r, f, node.group, &tour, &inner):
         value = _value(r, &inner, node.kids)
         Py_INCREF(value)
         PyTuple_SET_ITEM(items, made, value)
         made += 1
     return items
+
+
+cdef object _head(Run* r, Frame* f, Node* node):
+    cdef Tour tour
+    cdef Frame inner
+    tour.at = -1
+    if _next(r, f, node.group, &tour, &inner):
+        return _value(r, &inner, node.kids)
+    return <object>node.default
+
+
+cdef bint _any(Run* r, Frame* f, Node* node) noexcept:
+    """Whether a word of such a field is wanted, in whatever case."""
+    cdef Bytes at, end, stop
+    cdef Py_ssize_t i
+    for i in range(f.start, f.stop):
+        if r.table.segments[i].name != node.group.name:
+            continue
+        _field(r.table, &r.table.segments[i], node.field, &at, &end)
+        while at < end:
+            stop = at
+            while stop < end and not _parts_words(r.table, stop[0]):
+                stop += 1
+            if stop > at and _is_word(node, at, stop - at):
+                return True
+            at = stop + 1
+    return False
+
+
+cdef inline bint _parts_words(Table* t, unsigned char c) noexcept nogil:
+    return c == t.component or c == t.repetition or c == t.subcomponent or c == 32
+
+
+cdef bint _is_word(Node* node, Bytes at, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t i, j
+    for i in range(node.n):
+        if node.entries[i].sent.size != size:
+            continue
+        for j in range(size):
+            if (at[j] & 0xDF if 97 <= at[j] <= 122 else at[j]) != <unsigned char>node.entries[i].sent.at[j]:
+                break
+        else:
+            return True
+    return False
 
 
 cdef bint _is_in(Names* names, uint32_t name) noexcept nogil:
@@ -1012,19 +1196,26 @@ cdef object _ordinal(Run* r, Frame* f, Node* node):
 
 cdef object _dated(Run* r, Frame* f, Node* node):
     cdef Bytes at, end
-    cdef object found, text
+    cdef char plain[48]
+    cdef Py_ssize_t size
     if not _locate(r, f, node, &at, &end):
         return <object>node.default
-    found = _plain_date(r, node.kind, at, end - at)
-    if found is None:
-        text = _decoded(r.table, r.tokens, at, end)
-        if text is not None:
-            found = _DATED[node.kind - DATE](text, <object>r.zone)
-            if found is None:
-                (<list>r.unread).append((f.slots[node.slot], node.field))
-                return <object>node.default
+    size = _plain_date(r, node.kind, at, end - at, plain)
+    if size:
+        r.valued += 1
+        return _ascii(plain, size)
+    return _rare_date(r, f, node, at, end)
+
+
+cdef object _rare_date(Run* r, Frame* f, Node* node, Bytes at, Bytes end):
+    text = _decoded(r.table, r.tokens, at, end)
+    if text is not None:
+        text = _DATED[node.kind - DATE](text, <object>r.zone)
+        if text is None:
+            (<list>r.unread).append((f.slots[node.slot], node.field))
+            return <object>node.default
     r.valued += 1
-    return found
+    return text
 
 
 cdef inline int _number(Bytes at, int digits) noexcept nogil:
@@ -1054,20 +1245,21 @@ cdef inline bint _is_moment(Bytes at, Py_ssize_t digits) noexcept nogil:
     return digits < 14 or _number(at + 12, 2) <= 59
 
 
-cdef object _plain_date(Run* r, int kind, Bytes at, Py_ssize_t size):
-    """YYYYMMDD[HHMM[SS[.F]]][+ZZZZ] as ISO 8601; None for every rarer form, which `dtm` reads."""
-    cdef char out[48]
-    cdef Py_ssize_t digits = _digits(at, size), fraction = 0, n = 19, zone_size
+cdef Py_ssize_t _plain_date(
+    Run* r, int kind, Bytes at, Py_ssize_t size, char* out
+) noexcept nogil:
+    """Write YYYYMMDD[HHMM[SS[.F]]][+ZZZZ] as ISO 8601; 0 for rarer forms, which `dtm` reads."""
+    cdef Py_ssize_t digits = _digits(at, size), fraction = 0, n = 19
     cdef int minutes
     if not _is_moment(at, digits):
-        return None
+        return 0
     if digits == 14 and size > 14 and at[14] == 46:
         fraction = _digits(at + 15, size - 15) + 1
         if not 2 <= fraction <= 10:
-            return None
+            return 0
     size -= digits + fraction
     if size and (size != 5 or digits == 8 or _digits(at + digits + fraction + 1, 4) != 4):
-        return None
+        return 0
     memcpy(out, b"YYYY-MM-DDT00:00:00", 19)
     memcpy(out, at, 4)
     memcpy(out + 5, at + 4, 2)
@@ -1081,31 +1273,347 @@ cdef object _plain_date(Run* r, int kind, Bytes at, Py_ssize_t size):
     if size:
         minutes = _number(at + fraction + 1, 2) * 60 + _number(at + fraction + 3, 2)
         if minutes == 0 or minutes > 840 or at[fraction + 3] > 53:
-            return None
+            return 0
         if at[fraction] != 43 and at[fraction] != 45:
-            return None
+            return 0
     if kind == DATE or (kind == TIME and digits == 8):
-        return _ascii(out, 10)
+        return 10
     memcpy(out + n, at, fraction)
     n += fraction
     if size:
         memcpy(out + n, at + fraction, 3)
         out[n + 3] = 58
         memcpy(out + n + 4, at + fraction + 3, 2)
-        return _ascii(out, n + 6)
-    if not isinstance(<object>r.zone, str):
-        return None
-    zone_size = len(<str>r.zone)
-    if zone_size > 6 or not (<str>r.zone).isascii():
-        return None
-    memcpy(out + n, PyUnicode_DATA(<object>r.zone), zone_size)
-    return _ascii(out, n + zone_size)
+        return n + 6
+    if r.suffix.size == 0:
+        return 0
+    memcpy(out + n, r.suffix.at, r.suffix.size)
+    return n + r.suffix.size
 
 
 cdef inline object _ascii(const char* at, Py_ssize_t size):
     text = PyUnicode_New(size, 127)
     memcpy(PyUnicode_DATA(text), at, size)
     return text
+
+
+# The same plans, written as JSON: no object is made on the way. A writer returns 1 if it wrote a
+# value, 0 if there is none, having written nothing.
+
+cdef int _reserve(Run* r, Py_ssize_t more) except -1:
+    cdef Py_ssize_t room = max(2 * r.room, r.used + more)
+    if r.used + more > r.room:
+        if _PyBytes_Resize(&r.out, room) < 0:
+            r.out = NULL
+            return fifhir_failed()
+        r.room = room
+    return 0
+
+
+cdef inline char* _here(Run* r) noexcept:
+    return PyBytes_AS_STRING(<object>r.out) + r.used
+
+
+cdef inline void _copy(char* out, const char* at, Py_ssize_t size, const char* limit) noexcept:
+    """Copy `size` bytes; short ones as a whole block, where the source has one before `limit`."""
+    if size <= SHORT and limit - at >= SHORT:
+        memcpy(out, at, SHORT)
+    else:
+        memcpy(out, at, size)
+
+
+cdef inline int _put(Run* r, const char* at, Py_ssize_t size) except -1:
+    if r.used + size > r.room:
+        _reserve(r, size)
+    memcpy(_here(r), at, size)
+    r.used += size
+    return 1
+
+
+cdef inline int _put_key(Run* r, Node* kid) except -1:
+    if r.used + kid.key.size + SHORT > r.room:
+        _reserve(r, kid.key.size + SHORT)
+    _copy(_here(r), kid.key.at, kid.key.size, kid.key.at + kid.key_room)
+    r.used += kid.key.size
+    return 1
+
+
+cdef int _put_escaped(Run* r, Bytes at, Py_ssize_t size) except -1:
+    """A JSON string (RFC 8259, 7) of UTF-8 bytes."""
+    cdef char* out
+    cdef char* begin
+    cdef Py_ssize_t i
+    _reserve(r, 6 * size + 2)
+    begin = out = _here(r)
+    out[0] = 34
+    out += 1
+    for i in range(size):
+        if at[i] >= 32 and at[i] != 34 and at[i] != 92:
+            out[0] = at[i]
+            out += 1
+        elif _LETTERS[at[i]]:
+            out[0], out[1] = 92, _LETTERS[at[i]]
+            out += 2
+        else:
+            memcpy(out, b"\\u00", 4)
+            out[4], out[5] = _HEX[at[i] >> 4], _HEX[at[i] & 15]
+            out += 6
+    out[0] = 34
+    r.used += out + 1 - begin
+    return 1
+
+
+cdef unsigned char _LETTERS[128]
+for _plain_octet, _letter in zip(b'"\\\b\f\n\r\t', b'"\\bfnrt'):
+    _LETTERS[_plain_octet] = _letter
+
+
+cdef int _put_object(Run* r, object text) except -1:
+    """A str or None that has been made already; an empty one counts as absent."""
+    cdef Py_ssize_t size
+    cdef const char* at
+    if text is None:
+        return _put(r, b"null", 4)
+    at = PyUnicode_AsUTF8AndSize(text, &size)
+    return _put_escaped(r, <Bytes>at, size) if size else 0
+
+
+cdef inline int _put_text(Run* r, Bytes at, Bytes end) except -1:
+    cdef Table* t = r.table
+    cdef Py_ssize_t size = end - at
+    cdef char* out
+    if at - t.base < t.opened or (end - t.base > t.special and at - t.base < t.special_end):
+        if memchr(at, t.escape, size) != NULL or (size == 2 and at[0] == 34 and at[1] == 34):
+            return _put_object(r, _decoded(t, r.tokens, at, end))
+        return _put_escaped(r, at, size)
+    if r.used + size + 2 + SHORT > r.room:
+        _reserve(r, size + 2 + SHORT)
+    out = _here(r)
+    out[0] = 34
+    _copy(out + 1, <const char*>at, size, r.limit)
+    out[size + 1] = 34
+    r.used += size + 2
+    return 1
+
+
+cdef int _write(Run* r, Frame* f, Node* node) except -1:
+    cdef int kind = node.kind
+    cdef Bytes at, end
+    if kind == TEXT or kind == WHOLE:
+        if not (_locate if kind == TEXT else _locate_whole)(r, f, node, &at, &end):
+            return 0
+        r.valued += 1
+        return _put_text(r, at, end)
+    elif kind == DATE or kind == TIME or kind == INSTANT:
+        return _write_date(r, f, node)
+    elif kind == STRUCT:
+        return _write_struct(r, f, node)
+    elif kind == FIRST:
+        return _write_first(r, f, node)
+    elif kind == PICK:
+        return _write_pick(r, f, node)
+    elif kind == MAP:
+        return _write_mapped(r, f, node)
+    elif kind == GUARD:
+        return _write(r, f, node.kids) if _is_wanted(r, f, node) else 0
+    elif kind == REPEAT or kind == TUPLE or kind == EACH:
+        return _write_array(r, f, node)
+    elif kind == HEAD:
+        return _write_head(r, f, node)
+    elif kind == ANY:
+        return _put(r, b"true", 4) if _any(r, f, node) else _put(r, b"false", 5)
+    elif kind == ORDINAL:
+        return _write_ordinal(r, f, node)
+    elif kind == MUST:
+        return _write_must(r, f, node)
+    elif kind == JOIN:
+        return _write_joined(r, f, node)
+    return _put_object(r, _value(r, f, node))
+
+
+cdef int _write_date(Run* r, Frame* f, Node* node) except -1:
+    cdef Bytes at, end
+    cdef char plain[48]
+    cdef Py_ssize_t size
+    if not _locate(r, f, node, &at, &end):
+        return 0
+    size = _plain_date(r, node.kind, at, end - at, plain + 1)
+    if size == 0:
+        found = _rare_date(r, f, node, at, end)
+        return _put_object(r, found)
+    r.valued += 1
+    plain[0] = plain[size + 1] = 34
+    return _put(r, plain, size + 2)
+
+
+cdef int _write_joined(Run* r, Frame* f, Node* node) except -1:
+    cdef Table* t = r.table
+    cdef Py_ssize_t before = r.valued, start = r.used
+    cdef Bytes at, end
+    cdef int i
+    _put(r, b'"', 1)
+    for i in range(node.n):
+        if not _locate(r, f, &node.kids[i], &at, &end):
+            continue
+        if end - t.base > t.special and at - t.base < t.special_end:
+            r.used, r.valued = start, before
+            return _put_object(r, _joined(r, f, node))
+        r.valued += 1
+        if r.used > start + 1:
+            _put(r, b" ", 1)
+        _put(r, node.entries[i].sent.at, node.entries[i].sent.size)
+        _put(r, <const char*>at, end - at)
+    if r.used == start + 1:
+        r.used = start
+        return 0
+    return _put(r, b'"', 1)
+
+
+cdef int _write_first(Run* r, Frame* f, Node* node) except -1:
+    cdef Py_ssize_t before = r.valued
+    cdef int i, wrote
+    for i in range(node.n):
+        wrote = _write(r, f, &node.kids[i])
+        if r.valued > before:
+            return wrote
+    return 0
+
+
+cdef int _write_pick(Run* r, Frame* f, Node* node) except -1:
+    cdef Py_ssize_t before = r.valued
+    cdef Walk w
+    cdef Frame inner
+    cdef int wrote
+    if _walk(r, f, node, &w):
+        while _step(r.table, f, &w, &inner):
+            wrote = _write(r, &inner, node.kids)
+            if r.valued > before:
+                return wrote
+    return 0
+
+
+cdef int _write_must(Run* r, Frame* f, Node* node) except -1:
+    cdef Py_ssize_t before = r.valued
+    cdef int wrote = _write(r, f, node.kids)
+    if r.valued == before:
+        (<list>r.unread).append((-1, 0))
+    return wrote
+
+
+cdef int _write_mapped(Run* r, Frame* f, Node* node) except -1:
+    cdef Bytes at, end
+    cdef Entry* entry
+    cdef int i
+    if not _locate(r, f, node, &at, &end):
+        return _put(r, node.absent.at, node.absent.size) if node.absent.size > 2 else 0
+    r.valued += 1
+    for i in range(node.n):
+        entry = &node.entries[i]
+        if entry.sent.size == end - at and memcmp(entry.sent.at, at, end - at) == 0:
+            return _put(r, entry.meant.at, entry.meant.size)
+    return _put_text(r, at, end)
+
+
+cdef int _write_struct(Run* r, Frame* f, Node* node) except -1:
+    cdef Frame inner
+    cdef int base = f.base, wrote
+    if not node.placed:
+        return _write_fields(r, f, node)
+    if node.field == 0:
+        if f.value == f.value_end:
+            return 0
+        f.base = node.base
+        wrote = _write_fields(r, f, node)
+        f.base = base
+        return wrote
+    return _write_fields(r, &inner, node) if _enter_field(r, f, node, &inner) else 0
+
+
+cdef int _write_fields(Run* r, Frame* f, Node* node) except -1:
+    cdef Py_ssize_t before = r.valued, start = r.used, at
+    cdef Bytes text, end
+    cdef Node* kid
+    cdef int i, wrote
+    _put(r, node.opening.at, node.opening.size)
+    for i in range(node.n):
+        kid = &node.kids[i]
+        at = r.used
+        if kid.kind == TEXT:
+            if _locate(r, f, kid, &text, &end):
+                r.valued += 1
+                _put_key(r, kid)
+                wrote = _put_text(r, text, end)
+            elif kid.absent.size:
+                _put_key(r, kid)
+                wrote = 0
+            else:
+                continue
+        else:
+            _put_key(r, kid)
+            wrote = _write(r, f, kid)
+        if not wrote:
+            if kid.absent.size == 0:
+                r.used = at
+                continue
+            _put(r, kid.absent.at, kid.absent.size)
+        _put(r, b",", 1)
+    if r.valued == before and <object>node.default is not None:
+        r.used = start
+        return 0
+    if (_here(r) - 1)[0] == 44:
+        r.used -= 1
+    return _put(r, b"}", 1)
+
+
+cdef int _write_array(Run* r, Frame* f, Node* node) except -1:
+    cdef Py_ssize_t start = r.used
+    cdef Walk w
+    cdef Tour tour
+    cdef Frame inner
+    cdef int i
+    _put(r, b"[", 1)
+    if node.kind == TUPLE:
+        for i in range(node.n):
+            _write_item(r, f, &node.kids[i], False)
+    elif node.kind == REPEAT:
+        if _walk(r, f, node, &w):
+            while _step(r.table, f, &w, &inner):
+                _write_item(r, &inner, node.kids, False)
+    else:
+        tour.at = -1
+        while _next(r, f, node.group, &tour, &inner):
+            _write_item(r, &inner, node.kids, True)
+    if r.used == start + 1:
+        r.used = start
+        return 0
+    r.used -= 1
+    return _put(r, b"]", 1)
+
+
+cdef int _write_item(Run* r, Frame* f, Node* node, bint always) except -1:
+    cdef Py_ssize_t before = r.valued, start = r.used
+    cdef int wrote = _write(r, f, node)
+    if r.valued == before and not always:
+        r.used = start
+        return 0
+    if not wrote:
+        _put(r, b'""', 2)
+    return _put(r, b",", 1)
+
+
+cdef int _write_head(Run* r, Frame* f, Node* node) except -1:
+    cdef Tour tour
+    cdef Frame inner
+    tour.at = -1
+    return _write(r, &inner, node.kids) if _next(r, f, node.group, &tour, &inner) else 0
+
+
+cdef int _write_ordinal(Run* r, Frame* f, Node* node) except -1:
+    found = _ordinal(r, f, node)
+    if found is <object>node.default:
+        return 0
+    digits = str(found).encode()
+    return _put(r, PyBytes_AS_STRING(digits), PyBytes_GET_SIZE(digits))
 
 
 cdef class Plan:
@@ -1136,11 +1644,40 @@ cdef class Plan:
         cdef Run run
         cdef Frame frame
         cdef Py_ssize_t slots[SLOTS]
+        unread = []
+        self._start(&run, &frame, slots, tokens, given, zone, unread)
+        return _value(&run, &frame, self.root), unread
+
+    def write(self, Tokens tokens not None, tuple given not None, zone not None):
+        cdef Run run
+        cdef Frame frame
+        cdef Py_ssize_t slots[SLOTS]
+        unread = []
+        self._start(&run, &frame, slots, tokens, given, zone, unread)
+        run.used, run.room = 0, 2 * PyBytes_GET_SIZE(tokens.raw) + 1024
+        run.limit = PyBytes_AS_STRING(tokens.raw) + PyBytes_GET_SIZE(tokens.raw)
+        run.out = PyBytes_New(NULL, run.room)
+        if run.out == NULL:
+            raise MemoryError
+        try:
+            _write(&run, &frame, self.root)
+            if _PyBytes_Resize(&run.out, run.used) < 0:
+                run.out = NULL
+                fifhir_failed()
+            return <object>run.out, unread
+        finally:
+            Py_XDECREF(run.out)
+
+    cdef void _start(
+        self, Run* run, Frame* frame, Py_ssize_t* slots, Tokens tokens, tuple given, zone, unread
+    ):
         cdef Py_ssize_t at
         cdef int i
-        unread = []
         run.table, run.tokens, run.given = &tokens.table, <PyObject*>tokens, <PyObject*>given
         run.zone, run.unread, run.valued = <PyObject*>zone, <PyObject*>unread, 0
+        run.suffix.size = 0
+        if isinstance(zone, str) and len(<str>zone) <= 6 and (<str>zone).isascii():
+            run.suffix.at, run.suffix.size = <const char*>PyUnicode_DATA(zone), len(<str>zone)
         frame.slots, frame.start, frame.stop = slots, 0, tokens.table.count
         frame.value, frame.value_end, frame.value_mark = NULL, NULL, 0
         frame.base, frame.cut_field = 0, -1
@@ -1150,11 +1687,16 @@ cdef class Plan:
                 if tokens.table.segments[at].name == self.slots_.name[i]:
                     slots[i] = at
                     break
-        return _value(&run, &frame, self.root), unread
 
     cdef PyObject* _keep(self, object value):
         self.kept.append(value)
         return <PyObject*>value
+
+    cdef Chars _chars(self, bytes text):
+        cdef Chars found
+        self.kept.append(text)
+        found.at, found.size = PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text)
+        return found
 
     cdef _names(self, Names* into, tuple names):
         cdef bytes name
@@ -1179,6 +1721,27 @@ cdef class Plan:
         for i, node in enumerate(nodes):
             self._compile(&into.kids[i], node)
 
+    cdef _entries(self, Node* into, list pairs):
+        into.n = <short>len(pairs)
+        into.entries = <Entry*>calloc(max(into.n, 1), sizeof(Entry))
+        if into.entries == NULL:
+            raise MemoryError
+        for i, (sent, meant) in enumerate(pairs):
+            into.entries[i].sent = self._chars(sent)
+            into.entries[i].meant = self._chars(meant)
+
+    cdef _group(self, Node* into, tuple group):
+        cdef Names own
+        name, followers, inherits, slots = group
+        into.group = <Group*>calloc(1, sizeof(Group))
+        if into.group == NULL:
+            raise MemoryError
+        self._names(&own, (name,))
+        into.group.name = own.name[0]
+        self._names(&into.group.followers, followers)
+        self._names(&into.group.inherits, inherits)
+        self._names(&into.group.slots, slots)
+
     cdef _compile(self, Node* into, tuple node):
         cdef int kind = _KINDS[node[0]]
         into.kind = kind
@@ -1188,28 +1751,26 @@ cdef class Plan:
         elif kind == MAP:
             self._address(into, node[1])
             into.object = self._keep(dict(node[2]))
-        elif kind == CALL:
-            self._kids(into, [("text", address, "") for address in node[1]])
-            into.object = self._keep(node[2])
+            self._entries(into, [(s.encode(), _quoted(m)) for s, m in node[2].items()])
+            into.absent = self._chars(_quoted(node[3]) if node[3] else b"")
         elif kind == JOIN:
             self._kids(into, [("text", address, "") for address in node[1]])
             into.object = self._keep(tuple(node[2]))
+            self._entries(into, [(mark.encode(), b"") for mark in node[2]])
         elif kind == GUARD:
             self._address(into, node[1])
             into.object = self._keep(tuple(node[2]))
             self._kids(into, (node[3],))
         elif kind == FIRST:
             self._kids(into, node[1])
+        elif kind == PICK:
+            self._address(into, node[1])
+            self._kids(into, (node[2],))
+        elif kind == MUST:
+            self._kids(into, (node[1],))
+            into.default = into.kids.default
         elif kind == STRUCT:
-            into.object = self._keep(node[1])
-            self._kids(into, node[2])
-            optional = len(getattr(node[1], "__struct_defaults__", ()))
-            into.derives = any(kid[0] == "derive" for kid in node[2])
-            into.least = <short>max(into.n - optional, 0)
-            if node[3] is not None:
-                self._address(into, (node[3][0], node[3][1], 0, 0))
-                into.placed = True
-                into.base = node[3][2]
+            self._compile_struct(into, node)
         elif kind == REPEAT:
             self._address(into, node[1])
             self._kids(into, (node[2],))
@@ -1217,28 +1778,83 @@ cdef class Plan:
         elif kind == TUPLE:
             self._kids(into, node[1])
             into.default = self._keep(())
-        elif kind == EACH:
-            self._names_of_each(into, node)
+        elif kind == EACH or kind == HEAD:
+            self._group(into, node[1])
+            self._kids(into, (node[2],))
+            if kind == EACH:
+                into.default = self._keep(())
+        elif kind == ANY:
+            self._group(into, (node[1], (), (), ()))
+            into.field = node[2]
+            self._entries(into, [(word, b"") for word in node[3]])
         elif kind == ORDINAL:
             into.slot = node[1]
-        elif kind == GIVEN:
-            into.n = node[1]
         else:
-            into.object = self._keep(node[1])
-            into.n = node[2]
+            into.n = node[1]
 
-    cdef _names_of_each(self, Node* into, tuple node):
-        cdef Names name
-        into.group = <Group*>calloc(1, sizeof(Group))
-        if into.group == NULL:
-            raise MemoryError
-        self._names(&name, (node[1],))
-        into.group.name = name.name[0]
-        self._names(&into.group.followers, node[2])
-        self._names(&into.group.inherits, node[3])
-        self._names(&into.group.slots, node[4])
-        self._kids(into, (node[5],))
-        into.default = self._keep(())
+    cdef _compile_struct(self, Node* into, tuple node):
+        cls = node[1]
+        names = getattr(cls, "__struct_encode_fields__", [""] * len(node[2]))
+        config = getattr(cls, "__struct_config__", None)
+        tag = getattr(config, "tag", None)
+        opening = b"{" if tag is None else b'{"%s":%s,' % (config.tag_field.encode(), _quoted(tag))
+        into.object = self._keep(cls)
+        into.opening = self._chars(opening)
+        self._kids(into, node[2])
+        into.least = <short>max(into.n - len(getattr(cls, "__struct_defaults__", ())), 0)
+        for i, name in enumerate(names):
+            key = b"%s:" % _quoted(name)
+            into.kids[i].key = self._chars(key.ljust(SHORT))
+            into.kids[i].key_room = <short>into.kids[i].key.size
+            into.kids[i].key.size = len(key)
+            if i < into.least and into.kids[i].absent.size == 0:
+                into.kids[i].absent = self._chars(_absent(<object>into.kids[i].default))
+        if node[3] is not None:
+            self._address(into, (node[3][0], node[3][1], 0, 0))
+            into.placed = True
+            into.base = node[3][2]
+
+
+cdef class Plans:
+    """Plans by message type; see the specification."""
+
+    cdef dict plans
+
+    def __init__(self, dict plans not None):
+        self.plans = {kind: (name, plan, segments) for kind, (name, plan, segments) in plans.items()}
+
+    def write(self, Tokens tokens not None, tuple given not None, zone not None):
+        cdef Bytes at, end
+        cdef PyObject* known
+        cdef bytes name
+        if tokens.table.odd or tokens.liberties or tokens.table.component != 94:
+            return None
+        tokens._cut(&at, &end, 0, 9, 1, 0, 0)
+        kind = PyBytes_FromStringAndSize(<const char*>at, _second(at, end) - at)
+        known = PyDict_GetItemWithError(self.plans, kind)
+        if known == NULL:
+            return None
+        for name in <tuple>(<tuple>known)[2]:
+            if tokens._tally(name) != 1:
+                return None
+        text, unread = (<Plan>(<tuple>known)[1]).write(tokens, given, tokens.offset or zone)
+        return None if unread else ((<tuple>known)[0], text)
+
+
+cdef inline Bytes _second(Bytes at, Bytes end) noexcept:
+    """Where the second component ends."""
+    cdef Bytes first = _sought(at, end, 94)
+    return end if first == end else _sought(first + 1, end, 94)
+
+
+cdef bytes _absent(default):
+    """What JSON holds of a field that is always there and has no value."""
+    return b"null" if default is None else b"[]" if default == () else b'""'
+
+
+cdef bytes _quoted(str text):
+    """A JSON string of a text that needs no escaping."""
+    return b'"%s"' % text.encode()
 
 
 cdef void _release(Node* node) noexcept:
@@ -1248,3 +1864,4 @@ cdef void _release(Node* node) noexcept:
             _release(&node.kids[i])
     free(node.kids)
     free(node.group)
+    free(node.entries)

@@ -13,41 +13,50 @@ repetition at hand, component and subcomponent 0 mean undivided. Nodes:
     ("lines", address, default)      the field's repetitions, decoded, a line each
     ("date" | "time" | "instant", address, default)   ISO 8601, see dtm.py
     ("map", address, table, default)        text looked up in a dict; itself if it is not there
-    ("call", addresses, function, default)  function(text, ...) if any of them has a value
     ("join", addresses, marks, default)     the texts there are, each behind its mark, spaced
     ("guard", address, wanted, node, default)         node, where the bytes are one of `wanted`
     ("first", nodes, default)        the first node that has a value
+    ("pick", address, node, default) node, in the first repetition where it has a value
+    ("must", node)                   node; it is noted as unread, `(-1, 0)`, if it has no value
     ("struct", type, nodes, address, default)  type(value, ...), or the default where no node has
                                      a value, unless the default is None. An address moves to
                                      that field's first repetition; with field 0, to what follows
                                      its component `component`
     ("repeat", address, node)        a tuple, one item for each repetition that has a value
     ("tuple", nodes)                 a tuple of those nodes that have a value
-    ("each", name, followers, inherits, slots, node)   a tuple, one item for each such segment of
-                                     the frame; its own frame reaches over the followers behind
-                                     it, and its slots are itself, the first of each follower,
-                                     and the last of each inherited segment before it
+    ("each", group, node)            a tuple, one item for each segment of the frame that the
+                                     group `(name, followers, inherits, slots)` names; its own
+                                     frame reaches over the followers behind it, and its slots
+                                     are itself, the first of each follower, and the last of
+                                     each inherited segment before it
+    ("head", group, node, default)   the first item of such an `each`
     ("ordinal", slot, default)       how many segments of its name stand before that slot's
+    ("any", name, field, words)      whether a word in that field of such a segment is one of
+                                     these upper-case ones, in whatever case it was sent
     ("given", n)                     the caller's n-th argument
-    ("derive", function, n)          function(value of the struct's n-th node)
 """
 
 import re
-from collections.abc import Callable, Iterable
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
+
+import msgspec
 
 from fifhir import dtm, escape, path
 from fifhir.errors import MessageError
 
 MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes; below 2**31 whatever a field count multiplies to
-FIELD_LIMIT = 1_000_000  # fields and their parts
+FIELD_LIMIT = 1_000_000  # fields, their parts, and escapes
 _BEFORE = b"\xef\xbb\xbf \t\r\n\x0b\x00"  # BOM, blanks and MLLP's start block
 _AFTER = b"\r\n\x1c\x00"
 _NAME = re.compile(rb"[A-Z][A-Z0-9]{2}")
+_SPECIAL = re.compile(rb'["\\\x00-\x09\x0b\x0c\x0e-\x1f]')
 _HEADERS = (b"MSH", b"BHS", b"FHS")
 
 
 Address: TypeAlias = tuple[int, int, int, int]
+Group: TypeAlias = tuple[bytes, tuple[bytes, ...], tuple[bytes, ...], tuple[bytes, ...]]
 
 
 def _refused(reason: str, text: str, location: str = "MSH") -> MessageError:
@@ -62,7 +71,9 @@ class Tokens:
     Segments are kept in order whatever their name; CR, LF and any run of them end a segment.
     Five `delimiters` given are believed instead of a damaged MSH-2; `charset` is the codec that
     hexadecimal escapes are read in. `odd` counts segments whose name is not one, `ascii` is true
-    where nothing depends on a codec but escapes, `escaped` where there may be some. Raises MessageError if it is not a message: no MSH, hostile
+    where nothing depends on a codec but escapes, `plain` where there are none, nor anything else
+    that text may not hold unchanged in JSON; `liberties` is for the reader to note what it took.
+    Raises MessageError if it is not a message: no MSH, hostile
     delimiters, invalid UTF-8, too large.
     """
 
@@ -70,6 +81,7 @@ class Tokens:
         if len(data) > MESSAGE_LIMIT:
             raise _refused("message_too_large", "message is larger than the limit")
         self.charset = "utf-8"
+        self.liberties: tuple[str, ...] = ()
         self.raw = _stripped(data)
         self.delimiters = _delimiters(self.raw, delimiters)
         _check_utf8(self.raw)
@@ -81,11 +93,11 @@ class Tokens:
                 fields += len(self._segments[-1][1])
             at += len(line) + 1
         marks = self.raw[4 + len(self.cut(0, 2)) :]
-        parts = sum(marks.count(self.delimiters[n : n + 1]) for n in (1, 2, 4))
+        parts = sum(marks.count(self.delimiters[n : n + 1]) for n in (1, 2, 3, 4))
         if fields + parts > FIELD_LIMIT:
             raise _refused("too_many_fields", "message has more delimiters than the limit")
         self.ascii = self.raw.isascii() and b"\x1b" not in marks
-        self.escaped = self.delimiters[3] in marks
+        self.plain = not _SPECIAL.search(marks.replace(self.delimiters[3:4], b"\\"))
         self.odd = sum(not _NAME.fullmatch(fields[0]) for _, fields in self._segments)
 
     def __len__(self) -> int:
@@ -105,10 +117,6 @@ class Tokens:
         found = range(max(start, 0), len(self))
         return next((i for i in found if self.name(i) == name), -1)
 
-    def lacks(self, names: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """Those of `names` that no segment is called."""
-        return tuple(name for name in names if self.find(name) < 0)
-
     def get(self, where: str) -> str | None:
         """The decoded text at an HL7 path: "" if absent or empty, None for an HL7 null (`""`).
 
@@ -120,9 +128,18 @@ class Tokens:
             return ""
         return self.text(places[max(occurrence, 1) - 1], field, *(part or 1 for part in parts))
 
-    def tally(self, name: bytes) -> int:
-        """How many segments are called `name`."""
-        return sum(self.name(at) == name for at in range(len(self)))
+    @property
+    def offset(self) -> str:
+        """The ISO 8601 offset MSH-7 was written with; "" if it has none, or no time."""
+        sent = self.cut(0, 7, 1, 1, 1)
+        return dtm.offset(sent.decode()) if len(sent) > 14 else ""
+
+    def census(self, names: tuple[bytes, ...]) -> tuple[int, ...]:
+        """How many segments are called by each of `names`."""
+        return tuple(sum(self._is_called(i, name) for i in range(len(self))) for name in names)
+
+    def _is_called(self, segment: int, name: bytes) -> bool:
+        return self.name(segment) == name
 
     def fields(self, segment: int) -> int:
         """The number of the segment's last field, counting MSH-1 as HL7 does."""
@@ -183,6 +200,11 @@ class Tokens:
 
     def _is_verbatim(self, segment: int, field: int) -> bool:
         return field <= 2 and self._is_header(segment)
+
+
+def uuid_text(digest: bytes) -> str:
+    """The UUID of the first 16 bytes of a digest (RFC 9562, version 8)."""
+    return str(uuid.UUID(bytes=digest[:16], version=8))
 
 
 def _stripped(data: bytes) -> bytes:
@@ -255,6 +277,37 @@ class Plan:
         run = _Run(tokens, given, zone)
         slots = [tokens.find(name) for name in self.slots]
         return run.value(self.node, _Frame(slots, range(len(tokens)))), run.unread
+
+    def write(
+        self, tokens: Tokens, given: tuple[Any, ...], zone: dtm.Zone
+    ) -> tuple[bytes, list[tuple[int, int]]]:
+        """The struct as JSON, byte for byte as msgspec encodes it, and what `build` tells."""
+        value, unread = self.build(tokens, given, zone)
+        return msgspec.json.encode(value), unread
+
+
+class Plans:
+    """Plans by message type, `ADT^A01`: an event's name, its plan, and segments it has once."""
+
+    def __init__(self, plans: dict[bytes, tuple[str, Plan, tuple[bytes, ...]]]) -> None:
+        self.plans = plans
+
+    def write(
+        self, tokens: Tokens, given: tuple[Any, ...], zone: dtm.Zone
+    ) -> tuple[str, bytes] | None:
+        """The name and the JSON of a message's event; None if anything calls for a closer look.
+
+        That is a type without a plan, a segment that is not there once, a segment without a
+        name, a liberty taken, a date that could not be read, another component delimiter.
+        """
+        kind = b"^".join(tokens.cut(0, 9).split(b"^", 2)[:2])
+        if tokens.odd or tokens.liberties or tokens.delimiters[1:2] != b"^":
+            return None
+        name, plan, segments = self.plans.get(kind, ("", None, ()))
+        if plan is None or any(count != 1 for count in tokens.census(segments)):
+            return None
+        text, unread = plan.write(tokens, given, tokens.offset or zone)
+        return None if unread else (name, text)
 
 
 class _Run:
@@ -331,13 +384,6 @@ class _Run:
         text = self._counted(raw, default)
         return table.get(text, text) if raw and text is not None else text
 
-    def _call(
-        self, frame: _Frame, addresses: tuple[Address, ...], function: Any, default: Any
-    ) -> Any:
-        before = self.valued
-        texts = [self._text(frame, address, "") for address in addresses]
-        return function(*texts) if self.valued > before else default
-
     def _join(
         self, frame: _Frame, addresses: tuple[Address, ...], marks: tuple[str, ...], default: Any
     ) -> Any:
@@ -357,6 +403,31 @@ class _Run:
                 return found
         return default
 
+    def _pick(self, frame: _Frame, address: Address, node: Any, default: Any) -> Any:
+        nodes = [(node, inner) for inner in self._repetitions(frame, address)]
+        for each, inner in nodes:
+            before = self.valued
+            found = self.value(each, inner)
+            if self.valued > before:
+                return found
+        return default
+
+    def _must(self, frame: _Frame, node: Any) -> Any:
+        before = self.valued
+        found = self.value(node, frame)
+        if self.valued == before:
+            self.unread.append((-1, 0))
+        return found
+
+    def _any(self, frame: _Frame, name: bytes, field: int, words: tuple[bytes, ...]) -> bool:
+        parting = bytes(self.tokens.delimiters[n] for n in (1, 2, 4)) + b" "
+        apart = bytes.maketrans(parting, b" " * len(parting))
+        fields = (self.tokens.cut(i, field, 0) for i in frame.segments if self._is(i, name))
+        return any(word.upper() in words for f in fields for word in f.translate(apart).split(b" "))
+
+    def _is(self, segment: int, name: bytes) -> bool:
+        return self.tokens.name(segment) == name
+
     def _struct(
         self, frame: _Frame, cls: Any, nodes: tuple[Any, ...], address: Address | None, default: Any
     ) -> Any:
@@ -366,18 +437,18 @@ class _Run:
                 return default
             frame = frame.within(raw, address[2])
         before = self.valued
-        values = [None if node[0] == "derive" else self.value(node, frame) for node in nodes]
+        values = [self.value(node, frame) for node in nodes]
         if self.valued == before and default is not None:
             return default
-        for at, node in enumerate(nodes):
-            if node[0] == "derive":
-                values[at] = node[1](values[node[2]])
         return cls(*values)
 
-    def _repeat(self, frame: _Frame, address: Address, node: Any) -> Any:
+    def _repetitions(self, frame: _Frame, address: Address) -> list[_Frame]:
         whole = self._cut(frame, (address[0], address[1], 0, 0), 0)
         parts = whole.split(self.tokens.delimiters[2:3])
-        return self._gathered((node, frame.within(part)) for part in parts if part)
+        return [frame.within(part) for part in parts if part]
+
+    def _repeat(self, frame: _Frame, address: Address, node: Any) -> Any:
+        return self._gathered((node, inner) for inner in self._repetitions(frame, address))
 
     def _tuple(self, frame: _Frame, nodes: tuple[Any, ...]) -> Any:
         return self._gathered((node, frame) for node in nodes)
@@ -391,16 +462,21 @@ class _Run:
                 found.append(value)
         return tuple(found)
 
-    def _each(
+    def _each(self, frame: _Frame, group: Group, node: Any) -> Any:
+        return tuple(self.value(node, item) for item in self._items(frame, *group))
+
+    def _head(self, frame: _Frame, group: Group, node: Any, default: Any) -> Any:
+        item = next(self._items(frame, *group), None)
+        return default if item is None else self.value(node, item)
+
+    def _items(
         self,
         frame: _Frame,
         name: bytes,
         followers: tuple[bytes, ...],
         inherits: tuple[bytes, ...],
         slots: tuple[bytes, ...],
-        node: Any,
-    ) -> Any:
-        items = []
+    ) -> Iterator[_Frame]:
         seen: dict[bytes, int] = {}
         for at in frame.segments:
             found = self.tokens.name(at)
@@ -410,8 +486,7 @@ class _Run:
                 reach = self._reach(at, followers, frame.segments.stop)
                 behind = {self.tokens.name(i): i for i in reversed(reach)}
                 places = [at if s == name else seen.get(s, behind.get(s, -1)) for s in slots]
-                items.append(self.value(node, _Frame(places, reach)))
-        return tuple(items)
+                yield _Frame(places, reach)
 
     def _reach(self, at: int, followers: tuple[bytes, ...], stop: int) -> range:
         end = at + 1

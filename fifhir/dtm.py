@@ -77,7 +77,7 @@ def read(text: str) -> Moment | None:
     if form is None:
         return None
     numbers = [int(part) if part is not None else None for part in form.groups()[:6]]
-    moment = Moment(*numbers, form[7] or "", _offset(form))  # type: ignore[arg-type]
+    moment = Moment(*numbers, form[7] or "", _offset(form))  # type: ignore[arg-type, call-arg]
     return moment if _is_valid(moment) else None
 
 

@@ -191,8 +191,8 @@ class Encounter(Struct, frozen=True, gc=False, omit_defaults=True):
 class Test(Struct, frozen=True, gc=False, omit_defaults=True):
     """What was measured (OBX-3), in which panel of which order (OBR)."""
 
-    code: CodeableConcept
     description: Text
+    code: CodeableConcept | UnsetType = UNSET
     loinc_code: Text = ""
     local_code: Text = ""
     panel: Text = ""

@@ -4,17 +4,17 @@ Rows are compiled to one plan an event type when this module is imported, before
 unknown struct, key, path, function or code map stops the program there.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, cast
 
 from msgspec import NODEFAULT, UNSET, structs
 
-from fifhir import dtm, tables
 from fifhir import event as vocabulary
+from fifhir import tables
 from fifhir.errors import MessageError
-from fifhir.event import Event, Observation, Segment, Warning
-from fifhir.message import Message, Plan
+from fifhir.event import Event, Segment, Warning
+from fifhir.message import Message, Plan, Plans
 from fifhir.profile import Profile
 
 _ARGUMENTS = (
@@ -25,7 +25,6 @@ _ARGUMENTS = (
     "source_profile_id",
     "segments",
 )
-_CRITICAL = frozenset(("HH", "LL", "AA", "CRITICAL", "PANIC"))
 _TEXTS = {
     "CHARSET_GUESSED": "bytes are not valid in the message's character set; read as Windows-1252",
     "EVENT_TIME_FALLBACK": "no usable event time; the time of receipt stands in for it",
@@ -43,81 +42,6 @@ _PHASES = {
 }
 
 
-# What a `derive` or `call` row may name.
-
-
-def medical_record_number(identifiers: vocabulary.IdentifierSet) -> str | None:
-    """The patient's number: the primary identifier's value, else the first one's, else ""."""
-    if identifiers.primary:
-        return identifiers.primary.value
-    return identifiers.identifiers[0].value if identifiers.identifiers else ""
-
-
-def primary_identifier(identifiers: tuple[vocabulary.Identifier, ...]) -> Any:
-    """The first medical record number, if there is one."""
-    for identifier in identifiers:
-        if identifier.type == "MR":
-            return identifier
-    return UNSET
-
-
-def first(items: tuple[Any, ...]) -> Any:
-    """The first item, if there is one."""
-    return items[0] if items else UNSET
-
-
-def first_test(results: tuple[Observation, ...]) -> Any:
-    """The test of the first result."""
-    return results[0].test if results else UNSET
-
-
-def first_result(results: tuple[Observation, ...]) -> Any:
-    """The first result."""
-    return results[0].result if results else UNSET
-
-
-def any_critical(results: tuple[Observation, ...]) -> bool:
-    """Whether a result is flagged critical or panic (HL7 table 0078: HH, LL, AA)."""
-    flags = {observation.result.interpretation or "" for observation in results}
-    return any(not _CRITICAL.isdisjoint(_flags(flag)) for flag in flags if len(flag) > 1)
-
-
-def _flags(interpretation: str) -> Iterator[str]:
-    for repetition in interpretation.upper().split("~"):
-        yield from repetition.split("^", 1)[0].split()
-
-
-def phone_number(phones: tuple[vocabulary.ContactPoint, ...]) -> str | None:
-    """The first telephone number."""
-    for phone in phones:
-        if phone.value:
-            return phone.value
-    return ""
-
-
-def email_address(phones: tuple[vocabulary.ContactPoint, ...]) -> str | None:
-    """The first electronic address among the telephone numbers."""
-    for phone in phones:
-        if phone.email:
-            return phone.email
-    return ""
-
-
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    function.__name__: function
-    for function in (
-        any_critical,
-        email_address,
-        first,
-        first_result,
-        first_test,
-        medical_record_number,
-        phone_number,
-        primary_identifier,
-    )
-}
-
-
 # Rows to plans.
 
 Node = tuple[Any, ...]
@@ -132,75 +56,97 @@ class _Compiler:
     def struct(self, name: str, address: Any = None, default: Any = None) -> Node:
         """The node that builds a struct of the vocabulary, its fields in their order."""
         cls = getattr(vocabulary, name)
-        rows = _rows_of(cls)
         fields = structs.fields(cls)
-        keys = [field.encode_name for field in fields]
-        if strangers := rows.keys() - set(keys):
+        if strangers := _rows_of(cls).keys() - {field.encode_name for field in fields}:
             raise ValueError(f"fields.csv: {name} has no key {sorted(strangers)}")
-        nodes = tuple(self._key(rows.get(f.encode_name, []), _default(f), keys) for f in fields)
+        nodes = tuple(self.key(name, field.encode_name, _default(field)) for field in fields)
         return ("struct", cls, nodes, address, default)
 
-    def _key(self, rows: list[tables.Field], default: Any, keys: list[str]) -> Node:
-        nodes = tuple(self._row(row, default, keys) for row in rows)
-        return nodes[0] if len(nodes) == 1 else ("first", nodes, default)
+    def key(self, name: str, key: str, default: Any) -> Node:
+        """The node of one key of a struct, from its rows: the first that has a value."""
+        rows = _rows_of(getattr(vocabulary, name)).get(key, [])
+        nodes = tuple(self._row(row, default) for row in rows)
+        node = nodes[0] if len(nodes) == 1 else ("first", nodes, default)
+        return ("must", node) if key == "timestamp" else node
 
-    def _row(self, row: tables.Field, default: Any, keys: list[str]) -> Node:
+    def _row(self, row: tables.Field, default: Any) -> Node:
         make: Callable[..., Node] = getattr(self, f"_{row.kind}", self._leaf)
-        node = make(row, default, keys)
+        node = make(row, default)
+        return node if row.kind == "pick" else self._guarded(row, node, default)
+
+    def _guarded(self, row: tables.Field, node: Node, default: Any) -> Node:
         if not row.when:
             return node
         predicate = tables.PREDICATES[row.when]
         return ("guard", self._address(predicate.path), predicate.values, node, default)
 
-    def _leaf(self, row: tables.Field, default: Any, _: list[str]) -> Node:
+    def _leaf(self, row: tables.Field, default: Any) -> Node:
         address = self._address(row.path)
         if row.kind in ("whole", "lines"):
             address = (*address[:2], 0, 0)
         return (row.kind, address, default)
 
-    def _map(self, row: tables.Field, default: Any, _: list[str]) -> Node:
+    def _map(self, row: tables.Field, default: Any) -> Node:
         codes = tables.codes(row.arg)
         return ("map", self._address(row.path), codes, codes.get("", default))
 
-    def _call(self, row: tables.Field, default: Any, _: list[str]) -> Node:
-        addresses = tuple(self._address(path) for path in row.path.split())
-        return ("call", addresses, _FUNCTIONS[row.arg], default)
-
-    def _join(self, row: tables.Field, default: Any, _: list[str]) -> Node:
+    def _join(self, row: tables.Field, default: Any) -> Node:
         addresses = tuple(self._address(path) for path in row.path.split())
         return ("join", addresses, tuple(row.arg.replace("_", "").split(" ")), default)
 
-    def _given(self, row: tables.Field, default: Any, _: list[str]) -> Node:
+    def _given(self, row: tables.Field, default: Any) -> Node:
         return ("given", _ARGUMENTS.index(row.arg))
 
-    def _derive(self, row: tables.Field, default: Any, keys: list[str]) -> Node:
-        function, sibling = row.arg.split()
-        return ("derive", _FUNCTIONS[function], keys.index(sibling))
+    def _pick(self, row: tables.Field, default: Any) -> Node:
+        node = self._guarded(row, self._part(row.arg, default), default)
+        return ("pick", self._address(row.path), node, default)
 
-    def _ordinal(self, row: tables.Field, default: Any, _: list[str]) -> Node:
+    def _part(self, name: str, default: Any) -> Node:
+        """A struct, `Address`, or one of its keys, `ContactPoint.value`."""
+        struct, _, key = name.partition(".")
+        return self.key(struct, key, default) if key else self.struct(struct, None, UNSET)
+
+    def _any(self, row: tables.Field, _: Any) -> Node:
+        segment, field = row.path.split("-")
+        return ("any", segment.encode(), int(field), tuple(row.arg.encode().split()))
+
+    def _ordinal(self, row: tables.Field, default: Any) -> Node:
         return ("ordinal", self._slot(row.arg.encode()), default)
 
-    def _struct(self, row: tables.Field, default: Any, _: list[str]) -> Node:
+    def _struct(self, row: tables.Field, default: Any) -> Node:
         if not row.path:
             return self.struct(row.arg, None, default)
-        return self.struct(row.arg, self._address(row.path)[:2] + (0, 0), default)
+        if default is None:
+            raise ValueError(
+                f"fields.csv: {row.arg} at {row.path} may be absent: give it a default"
+            )
+        slot, field, _, _ = self._address(row.path)
+        return self.struct(row.arg, (slot, field, 0, 0), default)
 
-    def _repeat(self, row: tables.Field, default: Any, _: list[str]) -> Node:
+    def _repeat(self, row: tables.Field, default: Any) -> Node:
         return ("repeat", self._address(row.path), self.struct(row.arg, None, UNSET))
 
-    def _tuple(self, row: tables.Field, default: Any, _: list[str]) -> Node:
+    def _tuple(self, row: tables.Field, default: Any) -> Node:
         bases = [self._address(path)[2] - 1 for path in row.path.split()]
         return ("tuple", tuple(self.struct(row.arg, (0, 0, base, 0), UNSET) for base in bases))
 
-    def _each(self, row: tables.Field, default: Any, _: list[str]) -> Node:
-        group = tables.GROUPS[row.arg]
+    def _each(self, row: tables.Field, _: Any) -> Node:
+        return ("each", *self._item(row.arg))
+
+    def _head(self, row: tables.Field, default: Any) -> Node:
+        return ("head", *self._item(row.arg), default)
+
+    def _item(self, name: str) -> tuple[Any, Node]:
+        """The group an `each` gathers, and the node of one item."""
+        group = tables.GROUPS[name.partition(".")[0]]
         inner = _Compiler(group.segment)
-        if hasattr(vocabulary, row.arg):
-            node = inner.struct(row.arg)
+        if hasattr(vocabulary, name):
+            node = inner.struct(name)
+        elif "." in name:
+            node = inner._part(name, None)
         else:
-            node = inner._key(tables.FIELDS[row.arg][""], "", [])
-        slots = tuple(inner.slots)
-        return ("each", group.segment, group.followers, group.inherits, slots, node)
+            node = inner._leaf(tables.FIELDS[name][""][0], "")
+        return (*group, tuple(inner.slots)), node
 
     def _address(self, path: str) -> tuple[int, int, int, int]:
         """`PID-5.1` in this frame, or `.4.2` in the repetition at hand."""
@@ -239,6 +185,12 @@ def _plan(name: str) -> Plan:
 
 
 _PLANS = {tag: _plan(cls.__name__) for tag, cls in vocabulary.EVENTS.items()}
+_SIMPLE = Plans(
+    {
+        b"^".join(kind): (trigger.event, _PLANS[trigger.event], trigger.segments)
+        for kind, trigger in tables.TRIGGERS.items()
+    }
+)
 
 
 # Messages to events.
@@ -251,21 +203,52 @@ def extract(message: Message, profile: Profile, id: str, source: str, received_a
     `unmapped_message` that carries its segments. Raises MessageError if a segment is missing
     that its event cannot be without.
     """
-    trigger = _trigger(message.cut(0, 9), message.delimiters) or _trigger_of_evn(message)
-    patients = message.tally(b"PID")
-    if trigger is None or patients > 1:
-        name, segments, expects = "unmapped_message", _segments(message), ()
-    else:
-        name, segments, expects = trigger.event, (), trigger.expects
-        if lacking := message.lacks(trigger.requires):
-            raise _incomplete(lacking[0].decode())
+    name, missing, several = _kind(message)
+    segments = _segments(message) if name == "unmapped_message" else ()
     given = (id, received_at, source, "hl7v2", profile.id, segments)
-    event, unread = _PLANS[name].build(message, given, _zone(message, profile))
-    missing = message.lacks(expects)
-    several = patients > 1 and trigger is not None
-    if missing or several or unread or message.odd or message.liberties or not event.timestamp:
+    event, unread = _PLANS[name].build(message, given, message.offset or profile.zone)
+    if missing or several or unread or message.odd or message.liberties:
         return _warned(event, message, unread, missing, several)
     return cast(Event, event)
+
+
+def extract_json(
+    message: Message, profile: Profile, id: str, source: str, received_at: str
+) -> tuple[str, bytes, tuple[Warning, ...]]:
+    """The type, the JSON and the warnings of the event that `extract` would give.
+
+    A message that calls for no warning is written straight from its bytes, without the event.
+    """
+    given = (id, received_at, source, "hl7v2", profile.id)
+    written = _SIMPLE.write(message, given, profile.zone)
+    if written:
+        return (*written, ())
+    event = extract(message, profile, id, source, received_at)
+    return vocabulary.event_type(event), vocabulary.encode(event), event.parse_warnings
+
+
+def _kind(message: Message) -> tuple[str, tuple[bytes, ...], bool]:
+    """The type of a message's event, the segments it lacks, whether several patients are in it."""
+    trigger = _trigger(message.cut(0, 9), message.delimiters) or _trigger_of_evn(message)
+    if trigger is None:
+        return "unmapped_message", (), False
+    found = message.census(trigger.segments)
+    if found == (1,) * len(found):
+        return trigger.event, (), False
+    return _unusual_kind(message, trigger, found)
+
+
+def _unusual_kind(
+    message: Message, trigger: tables.Trigger, found: tuple[int, ...]
+) -> tuple[str, tuple[bytes, ...], bool]:
+    counts = dict(zip(trigger.segments, found, strict=True))
+    if counts.get(b"PID", 0) > 1:
+        return "unmapped_message", (), True
+    for segment in trigger.segments[: trigger.needed]:
+        if not counts[segment]:
+            raise _incomplete(segment.decode())
+    lacking = tuple(segment for segment, count in counts.items() if not count)
+    return trigger.event, lacking, False
 
 
 @lru_cache(maxsize=1024)
@@ -281,14 +264,6 @@ def _trigger_of_evn(message: Message) -> tables.Trigger | None:
     if at < 0 or message.cut(0, 9, 1, 2):
         return None
     return tables.TRIGGERS.get((message.cut(0, 9, 1, 1), message.cut(at, 1, 1, 1)))
-
-
-def _zone(message: Message, profile: Profile) -> dtm.Zone:
-    """Where times without an offset were written: as MSH-7 says (HL7 v2 2A.3.22), else the feed."""
-    sent = message.cut(0, 7, 1, 1)
-    if len(sent) > 14 and (offset := dtm.offset(sent.decode())):
-        return offset
-    return profile.zone
 
 
 def _incomplete(segment: str) -> MessageError:
@@ -323,7 +298,9 @@ def _warned(
         if is_so:
             found.append(_warning(code, path))
     found += [_warning(f"MISSING_{name}", name) for name in map(bytes.decode, missing)]
-    found += [_warning("INVALID_DTM", _place(message, *at)) for at in dict.fromkeys(unread)]
+    found += [
+        _warning("INVALID_DTM", _place(message, *at)) for at in dict.fromkeys(unread) if at[0] >= 0
+    ]
     timestamp = event.timestamp or event.received_at
     changed = structs.replace(event, parse_warnings=tuple(found), timestamp=timestamp)
     return cast(Event, changed)

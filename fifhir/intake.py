@@ -9,9 +9,9 @@ from functools import lru_cache
 
 from msgspec import Struct, field
 
-from fifhir.event import Event
-from fifhir.extract import extract
-from fifhir.message import Message, open_message
+from fifhir.event import Event, Warning
+from fifhir.extract import extract, extract_json
+from fifhir.message import Message, open_message, uuid_text
 from fifhir.profile import DEFAULT, Profile
 from fifhir.workflow.engine import Outcome, Workflow
 
@@ -25,9 +25,18 @@ class Feed(Struct, frozen=True, kw_only=True):
 
 def read(raw: bytes, feed: Feed) -> Event:
     """The event that the message in `raw` means. Raises MessageError if it is not one."""
-    profile = feed.profile
-    message = open_message(raw, profile.charset, profile.guess_charset, profile.tolerate_delimiters)
-    return extract(message, profile, _identity(message, feed.source), feed.source, _now())
+    message = _opened(raw, feed.profile)
+    return extract(message, feed.profile, _identity(message, feed.source), feed.source, _now())
+
+
+def read_json(raw: bytes, feed: Feed) -> tuple[str, bytes, tuple[Warning, ...]]:
+    """The type, the JSON and the warnings of the event that `read` would give, for less."""
+    message = _opened(raw, feed.profile)
+    return extract_json(message, feed.profile, _identity(message, feed.source), feed.source, _now())
+
+
+def _opened(raw: bytes, profile: Profile) -> Message:
+    return open_message(raw, profile.charset, profile.guess_charset, profile.tolerate_delimiters)
 
 
 async def accept(raw: bytes, feed: Feed, workflow: Workflow) -> tuple[Event, Outcome]:
@@ -44,8 +53,7 @@ def _identity(message: Message, source: str) -> str:
     """A UUID (RFC 9562, version 8) of the source's name and the message's bytes."""
     named = _named(source).copy()
     named.update(message.raw)
-    digest = named.hexdigest()
-    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-a{digest[17:20]}-{digest[20:32]}"
+    return uuid_text(named.digest())
 
 
 @lru_cache(maxsize=1024)
@@ -53,15 +61,12 @@ def _named(source: str) -> "hashlib._Hash":
     return hashlib.sha256(source.encode() + b"\0")
 
 
-_moment: tuple[int, str] = (0, "")
-
-
 def _now() -> str:
-    """The time in UTC to the millisecond (RFC 3339), written out once a millisecond at most."""
-    global _moment
-    now = time.time_ns() // 1_000_000
-    if now != _moment[0]:
-        seconds, milliseconds = divmod(now, 1000)
-        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-        _moment = now, f"{text}.{milliseconds:03}Z"
-    return _moment[1]
+    """The time in UTC to the millisecond (RFC 3339)."""
+    return _written(time.time_ns() // 1_000_000)
+
+
+@lru_cache(maxsize=1)
+def _written(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:03}Z"

@@ -11,26 +11,26 @@ from fifhir import path, tables
 from fifhir.errors import MessageError
 
 if TYPE_CHECKING:
-    from fifhir._hl7parse import Plan, Tokens
+    from fifhir._hl7parse import Plan, Plans, Tokens, uuid_text
 
     TOKENIZER: str
 elif os.environ.get("FIFHIR_TOKENIZER", "auto") == "python":
-    from fifhir._hl7parse_py import Plan, Tokens
+    from fifhir._hl7parse_py import Plan, Plans, Tokens, uuid_text
 
     TOKENIZER = "python"
 else:
     try:
-        from fifhir._hl7parse import Plan, Tokens
+        from fifhir._hl7parse import Plan, Plans, Tokens, uuid_text
 
         TOKENIZER = "compiled"
     except ImportError:
         if os.environ.get("FIFHIR_TOKENIZER") == "compiled":
             raise
-        from fifhir._hl7parse_py import Plan, Tokens
+        from fifhir._hl7parse_py import Plan, Plans, Tokens, uuid_text
 
         TOKENIZER = "python"
 
-__all__ = ["TOKENIZER", "Message", "Plan", "open_message"]
+__all__ = ["TOKENIZER", "Message", "Plan", "Plans", "open_message", "uuid_text"]
 
 _MARKS = {  # what a message in Unicode begins with
     b"\xff\xfe": "utf-16",
@@ -49,8 +49,6 @@ class Message(Tokens):
     were read as Windows-1252 instead, `NON_STANDARD_DELIMITERS` where its MSH-2 was damaged in a
     known way and read as what it was.
     """
-
-    liberties: tuple[str, ...] = ()
 
     def sent(self, where: str) -> str:
         """The text at a path as it was sent, delimiters and escapes in it; "" if absent.
@@ -99,7 +97,7 @@ def open_message(
         return _reopened(raw, charset, guess, mend)
     if not message.ascii:
         return _reopened(raw, charset, guess, mend)
-    if message.escaped:
+    if not message.plain:
         declared = message.cut(0, 18, 1, 1)
         message.charset = _codec(declared.decode(), "utf-8") if declared else charset
     return message
@@ -108,7 +106,7 @@ def open_message(
 def _reopened(raw: bytes, charset: str, guess: bool, mend: bool) -> Message:
     """The message once its bytes have been decoded and its delimiters, if need be, mended."""
     codec, text, guessed = _decoded(raw, charset, guess)
-    liberties = ("CHARSET_GUESSED",) if guessed else ()
+    liberties: tuple[str, ...] = ("CHARSET_GUESSED",) if guessed else ()
     sent = text.encode()
     try:
         message = Message(sent)
@@ -148,7 +146,7 @@ def _declared(raw: bytes) -> str:
     ESC, and its codec knows them all.
     """
     start = raw.find(b"MSH")
-    if start < 0:
+    if start < 0 or start + 4 > len(raw):
         return ""
     fields = re.split(rb"[\r\n]", raw[start:], maxsplit=1)[0].split(raw[start + 3 : start + 4], 18)
     if len(fields) < 18 or not fields[17].strip(b' "'):

@@ -15,7 +15,7 @@ import typer
 from fifhir.cli.progress import Bar
 
 if TYPE_CHECKING:
-    from fifhir.event import Event
+    from fifhir.event import Warning
     from fifhir.intake import Feed
 
 CHUNK = 1 << 20  # bytes read at once
@@ -106,30 +106,29 @@ class _Run:
     def _messages(self, messages: list[bytes], offsets: list[int], title: str, number: int) -> int:
         """The number of the last message, when that of the one before the first was `number`."""
         from fifhir.errors import MessageError
-        from fifhir.event import encode
-        from fifhir.intake import read
+        from fifhir.intake import read_json
 
         lines, feed, before = [], self.feed, number
         for raw in messages:
             number += 1
             try:
-                event = read(raw, feed)
+                _, event, warnings = read_json(raw, feed)
             except MessageError as fault:
                 self.broken += 1
                 at = offsets[number - before - 1]
                 self._fail(f"{title}: message {number} (byte {at}): {fault.location}: {fault}")
             else:
-                lines.append(encode(event))
-                if self.warnings and event.parse_warnings:
-                    self._warn(event, title, number)
+                lines.append(event)
+                if self.warnings and warnings:
+                    self._warn(warnings, title, number)
         self.seen += len(messages)
         self.out.put(lines)
         return number
 
-    def _warn(self, event: "Event", title: str, number: int) -> None:
+    def _warn(self, warnings: "tuple[Warning, ...]", title: str, number: int) -> None:
         told = [f"{title}: message {number}"] if self.many or number > 1 else []
-        told.append(f"Warnings ({len(event.parse_warnings)}):")
-        for each in event.parse_warnings:
+        told.append(f"Warnings ({len(warnings)}):")
+        for each in warnings:
             where = f" (at {each.path})" if each.path else ""
             told.append(f"  [{each.phase}] {each.code}: {each.message}{where}")
         self.bar.say("\n".join(told))

@@ -14,7 +14,6 @@ import msgspec
 from fifhir import intake
 from fifhir.batch import is_single
 from fifhir.errors import MessageError
-from fifhir.event import encode
 from fifhir.ingress import bodies
 from fifhir.ingress.answers import OK_JSON
 from fifhir.ingress.bodies import Feeds
@@ -50,14 +49,13 @@ class Parser:
 
     def _parse_one(self, raw: bytes, feed: Feed, name: bytes, started: float) -> Response:
         try:
-            event = intake.read(raw, feed)
+            _, event, told = intake.read_json(raw, feed)
         except MessageError as fault:
             self._slab.add(self._errors)
             raise unreadable([broken(0, fault)], any_hl7=True) from fault
-        told = event.parse_warnings
         warnings = b'"warnings":%b,' % _to_json(told) if told else b""
         metadata = _metadata(name, started, len(raw))
-        return Response(200, OK_JSON, b'{"events":[%b],%b%b' % (encode(event), warnings, metadata))
+        return Response(200, OK_JSON, b'{"events":[%b],%b%b' % (event, warnings, metadata))
 
     async def _parse_many(self, body: bytes, feed: Feed, name: bytes, started: float) -> Response:
         """The answer is written as the batch is read: joined at the end, it would stop the loop."""
@@ -66,10 +64,10 @@ class Parser:
         index, any_hl7 = 0, False
         async for raw in walk(body):
             try:
-                event = intake.read(raw, feed)
-                _append(events, b'{"events":[', encode(event))
-                if event.parse_warnings:
-                    _append(warnings, b'"warnings":[', _to_json(event.parse_warnings)[1:-1])
+                _, event, told = intake.read_json(raw, feed)
+                _append(events, b'{"events":[', event)
+                if told:
+                    _append(warnings, b'"warnings":[', _to_json(told)[1:-1])
             except MessageError as fault:
                 self._slab.add(self._errors)
                 faults.append(broken(index, fault))

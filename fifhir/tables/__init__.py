@@ -11,11 +11,15 @@ from typing import NamedTuple
 
 
 class Trigger(NamedTuple):
-    """Which event a message type and trigger event mean, and which segments it needs."""
+    """Which event a message type and trigger event mean, and which segments it needs.
+
+    `segments` are those it cannot be without, then those it should not be without; `needed` is
+    how many the former are.
+    """
 
     event: str
-    requires: tuple[bytes, ...]
-    expects: tuple[bytes, ...]
+    segments: tuple[bytes, ...]
+    needed: int
 
 
 class Field(NamedTuple):
@@ -36,7 +40,7 @@ class Group(NamedTuple):
 
 
 class Predicate(NamedTuple):
-    """True where the value at `path` is one of `values`."""
+    """True where the value at `path` is one of `values`; `_` in a row is the empty one."""
 
     path: str
     values: tuple[bytes, ...]
@@ -48,7 +52,7 @@ def _rows(name: str) -> list[dict[str, str]]:
 
 
 def _names(text: str) -> tuple[bytes, ...]:
-    return tuple(text.encode().split())
+    return tuple(b"" if name == b"_" else name for name in text.encode().split())
 
 
 def _fields() -> dict[str, dict[str, list[Field]]]:
@@ -70,7 +74,9 @@ DAMAGED_DELIMITERS = {
 }
 TRIGGERS = {
     (row["message_type"].encode(), row["trigger"].encode()): Trigger(
-        row["event"], _names(row["requires"]), _names(row["expects"])
+        row["event"],
+        _names(row["requires"]) + _names(row["expects"]),
+        len(_names(row["requires"])),
     )
     for row in _rows("triggers.csv")
 }

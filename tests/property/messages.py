@@ -88,17 +88,19 @@ def _leaves(within: bool) -> st.SearchStrategy[Any]:
     )
 
 
-def _structs(kid: st.SearchStrategy[Any], within: bool) -> st.SearchStrategy[Any]:
+def _structs(kid: st.SearchStrategy[Any], place: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Of a struct whose defaults are those of its text nodes, or of one of any two values."""
-    moved = st.tuples(st.integers(0, 4), st.integers(0 if within else 3, 13), st.integers(0, 3))
-    place = moved.map(lambda found: (found[0], found[1], 0 if found[1] else found[2], 0))
     text = kid.filter(lambda node: node[0] == "given" or node[-1] == "")
 
     def of(made: Any, kids: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         unset = st.sampled_from(["", None])
-        return st.tuples(st.just("struct"), st.just(made), kids, st.one_of(st.none(), place), unset)
+        return st.tuples(st.just("struct"), st.just(made), kids, place, unset)
 
     return st.one_of(of(Coding, st.tuples(text, text, text)), of(Pair, st.tuples(kid, kid)))
+
+
+# The components behind the first few of the repetition at hand.
+_further = st.integers(0, 3).map(lambda component: (0, 0, component, 0))
 
 
 def nodes(depth: int = 3, within: bool = False) -> st.SearchStrategy[Any]:
@@ -112,16 +114,17 @@ def nodes(depth: int = 3, within: bool = False) -> st.SearchStrategy[Any]:
     inherits = st.sampled_from([(), (b"OBR",), (b"PID", b"OBR")])
     group, item = st.sampled_from([b"OBX", b"OBR", b"NTE"]), nodes(depth - 1, False)
     field = st.tuples(st.integers(0, 4), st.integers(3, 13)).map(lambda found: (*found, 0, 0))
+    groups = st.tuples(group, names, inherits, st.just(SLOTS))
     return st.one_of(
         _leaves(within),
         st.tuples(st.just("guard"), addresses(within), wanted, kid, st.just("")),
         st.tuples(st.just("first"), few, st.just("")),
-        _structs(kid, within),
-        _structs(inner, True).filter(lambda node: node[3] is not None and node[3][1] > 0),
+        _structs(kid, st.one_of(st.none(), _further) if within else st.none()),
+        _structs(inner, field),
         st.tuples(st.just("repeat"), field, inner),
         st.tuples(st.just("pick"), field, inner, st.just("")),
         st.tuples(st.just("must"), kid),
         st.tuples(st.just("tuple"), few),
-        st.tuples(st.just("each"), group, names, inherits, st.just(SLOTS), item),
-        st.tuples(st.just("head"), group, names, inherits, st.just(SLOTS), item, st.just("")),
+        st.tuples(st.just("each"), groups, item),
+        st.tuples(st.just("head"), groups, item, st.just("")),
     )
