@@ -137,7 +137,7 @@ cdef struct Table:
     Py_ssize_t marked, markable     # marks held, and how many fit
     unsigned char field, component, repetition, escape, subcomponent
     Py_ssize_t odd                  # segments whose name is not one
-    Py_ssize_t special, special_end # nothing special stands before or behind these
+    Py_ssize_t special, special_end  # nothing special stands before or behind these
     Py_ssize_t opened               # where MSH-2 ends, which is outside all that
     bint ascii
 
@@ -601,12 +601,16 @@ cdef object _refused(str reason, str text, str location="MSH"):
     return MessageError(reason, text, location=location)
 
 
+cdef inline bint _is_one_of(unsigned char octet, bytes octets):
+    return memchr(PyBytes_AS_STRING(octets), octet, PyBytes_GET_SIZE(octets)) != NULL
+
+
 cdef bytes _stripped(bytes data):
     cdef Bytes start = <Bytes>PyBytes_AS_STRING(data), at = start
     cdef Bytes end = at + PyBytes_GET_SIZE(data)
-    while at < end and memchr(PyBytes_AS_STRING(_BEFORE), at[0], PyBytes_GET_SIZE(_BEFORE)) != NULL:
+    while at < end and _is_one_of(at[0], _BEFORE):
         at += 1
-    while end > at and memchr(PyBytes_AS_STRING(_AFTER), (end - 1)[0], PyBytes_GET_SIZE(_AFTER)) != NULL:
+    while end > at and _is_one_of((end - 1)[0], _AFTER):
         end -= 1
     if at == start and end - at == PyBytes_GET_SIZE(data):
         return data
@@ -793,7 +797,9 @@ cdef inline bint _locate_whole(Run* r, Frame* f, Node* node, Bytes* at, Bytes* e
     return _field(r.table, &r.table.segments[f.slots[node.slot]], node.field, at, end)
 
 
-cdef inline void _enter(Frame* inner, Frame* f, Py_ssize_t mark, Bytes at, Bytes end) noexcept nogil:
+cdef inline void _enter(
+    Frame* inner, Frame* f, Py_ssize_t mark, Bytes at, Bytes end
+) noexcept nogil:
     """A frame in the same segments, whose repetition at hand is this one."""
     inner.slots, inner.start, inner.stop = f.slots, f.start, f.stop
     inner.value, inner.value_end, inner.value_mark = at, end, mark
@@ -1148,16 +1154,20 @@ cdef inline bint _parts_words(Table* t, unsigned char c) noexcept nogil:
 
 
 cdef bint _is_word(Node* node, Bytes at, Py_ssize_t size) noexcept nogil:
+    cdef Chars word
     cdef Py_ssize_t i, j
     for i in range(node.n):
-        if node.entries[i].sent.size != size:
-            continue
-        for j in range(size):
-            if (at[j] & 0xDF if 97 <= at[j] <= 122 else at[j]) != <unsigned char>node.entries[i].sent.at[j]:
-                break
-        else:
+        word = node.entries[i].sent
+        j = 0
+        while word.size == size and j < size and _upper(at[j]) == <unsigned char>word.at[j]:
+            j += 1
+        if j == size:
             return True
     return False
+
+
+cdef inline unsigned char _upper(unsigned char c) noexcept nogil:
+    return c & 0xDF if 97 <= c <= 122 else c
 
 
 cdef bint _is_in(Names* names, uint32_t name) noexcept nogil:
@@ -1821,7 +1831,7 @@ cdef class Plans:
     cdef dict plans
 
     def __init__(self, dict plans not None):
-        self.plans = {kind: (name, plan, segments) for kind, (name, plan, segments) in plans.items()}
+        self.plans = dict(plans)
 
     def write(self, Tokens tokens not None, tuple given not None, zone not None):
         cdef Bytes at, end

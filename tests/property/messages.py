@@ -89,7 +89,10 @@ def _leaves(within: bool) -> st.SearchStrategy[Any]:
 
 
 def _structs(kid: st.SearchStrategy[Any], place: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Of a struct whose defaults are those of its text nodes, or of one of any two values."""
+    """Of a struct whose defaults are those of its text nodes, or of one of any two values.
+
+    One that moves to an address has a default, as all in the tables have.
+    """
     text = kid.filter(lambda node: node[0] == "given" or node[-1] == "")
 
     def of(made: Any, kids: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

@@ -1,5 +1,6 @@
 """The compiled tokenizer is its specification: on messages, on dirt, on every kind of plan."""
 
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -67,6 +68,21 @@ def test_twins_build_the_same_from_the_real_plans(twins: Twins, raw: bytes) -> N
     for plan in extract._PLANS.values():
         told = built(compiled, raw, (plan.slots, plan.node), ARGUMENTS)
         assert told == built(python, raw, (plan.slots, plan.node), ARGUMENTS)
+
+
+def structs(node: Any) -> Iterator[Any]:
+    if isinstance(node, tuple):
+        if node[:1] == ("struct",):
+            yield node
+        for kid in node:
+            yield from structs(kid)
+
+
+def test_every_struct_of_the_tables_that_moves_has_a_default() -> None:
+    """As the generated plans suppose."""
+    found = [node for plan in extract._PLANS.values() for node in structs(plan.node)]
+    assert len(found) > 50
+    assert all(default is not None for *_, place, default in found if place is not None)
 
 
 @given(
