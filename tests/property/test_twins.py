@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fifhir import extract
-from tests.property.messages import SLOTS, delimiters, dirt, messages, nodes
+from tests.property.messages import SLOTS, Pair, delimiters, dirt, messages, nodes
 from tests.twins import built, observe
 
 Twins: TypeAlias = tuple[ModuleType, ModuleType]
@@ -55,6 +55,16 @@ def test_twins_agree_when_told_the_delimiters(
 @example(
     raw=b"MSH|^~\\&|" + b"^".join(b"%d" % n for n in range(80)),
     node=("tuple", tuple(("text", (0, 3, n, 0), "") for n in range(26, 86))),
+)
+@example(
+    raw=b"MSH|^~\\&|\rOBX|1",
+    node=(
+        "struct",
+        Pair,
+        (("given", 0), ("first", (("any", b"OBX", 1, (b"A",)),), "")),
+        None,
+        None,
+    ),
 )
 def test_twins_build_the_same_from_any_plan(twins: Twins, raw: bytes, node: Any) -> None:
     python, compiled = twins
