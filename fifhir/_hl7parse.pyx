@@ -36,9 +36,8 @@ cdef extern from *:
     #include <stdint.h>
     /* What 64 bytes hold, a bit each: `stops` are delimiters, CR and LF, among them the line
        `ends` and the `fields` delimiters; `special` is what text may not hold unchanged (escape
-       delimiters, quotes, backslashes, control characters); `high` is what is not ASCII or
-       shifts to what is not (ESC). */
-    typedef struct { uint64_t stops, ends, fields, special, escapes, high; } fifhir_block;
+       delimiters, quotes, backslashes, control characters); `high` is what is not ASCII. */
+    typedef struct { uint64_t stops, ends, fields, special, high; } fifhir_block;
     #if defined(__SSE2__)
     #include <emmintrin.h>
     typedef struct { __m128i field, component, repetition, escape, subcomponent; } fifhir_wanted;
@@ -52,21 +51,20 @@ cdef extern from *:
         return w;
     }
     static inline fifhir_block fifhir_look(const unsigned char *at, const fifhir_wanted *w) {
-        fifhir_block found = {0, 0, 0, 0, 0, 0};
+        fifhir_block found = {0, 0, 0, 0, 0};
         for (int shift = 0; shift < 64; shift += 16) {
             __m128i block = _mm_loadu_si128((const __m128i *)(at + shift));
             __m128i ends = FIFHIR_OR(FIFHIR_IS(FIFHIR_ALL(13)), FIFHIR_IS(FIFHIR_ALL(10)));
-            __m128i fields = FIFHIR_IS(w->field), escapes = FIFHIR_IS(w->escape);
+            __m128i fields = FIFHIR_IS(w->field);
             __m128i outer = FIFHIR_OR(fields, FIFHIR_IS(w->component));
             __m128i inner = FIFHIR_OR(FIFHIR_IS(w->repetition), FIFHIR_IS(w->subcomponent));
             __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(block, FIFHIR_ALL(31)), block);
             __m128i quotes = FIFHIR_OR(FIFHIR_IS(FIFHIR_ALL(34)), FIFHIR_IS(FIFHIR_ALL(92)));
-            __m128i special = FIFHIR_OR(quotes, _mm_andnot_si128(ends, control));
+            __m128i special = FIFHIR_OR(FIFHIR_IS(w->escape), _mm_andnot_si128(ends, control));
             found.ends |= FIFHIR_MASK(ends);
             found.fields |= FIFHIR_MASK(fields);
-            found.escapes |= FIFHIR_MASK(escapes);
-            found.special |= FIFHIR_MASK(FIFHIR_OR(special, escapes));
-            found.high |= FIFHIR_MASK(FIFHIR_OR(block, FIFHIR_IS(FIFHIR_ALL(27))));
+            found.special |= FIFHIR_MASK(FIFHIR_OR(special, quotes));
+            found.high |= FIFHIR_MASK(block);
             found.stops |= FIFHIR_MASK(FIFHIR_OR(ends, FIFHIR_OR(outer, inner)));
         }
         return found;
@@ -75,7 +73,7 @@ cdef extern from *:
     typedef const unsigned char *fifhir_wanted;
     static inline fifhir_wanted fifhir_want(const unsigned char *d) { return d; }
     static inline fifhir_block fifhir_look(const unsigned char *at, const fifhir_wanted *w) {
-        fifhir_block found = {0, 0, 0, 0, 0, 0};
+        fifhir_block found = {0, 0, 0, 0, 0};
         const unsigned char *d = *w;
         for (int i = 0; i < 64; i++) {
             unsigned char c = at[i];
@@ -84,25 +82,22 @@ cdef extern from *:
             if (end) found.ends |= bit;
             if (c == d[0]) found.fields |= bit;
             if (end || c == d[0] || c == d[1] || c == d[2] || c == d[4]) found.stops |= bit;
-            if (c == d[3]) found.escapes |= bit;
             if (c == d[3] || c == 34 || c == 92 || (c < 32 && !end)) found.special |= bit;
-            if (c > 127 || c == 27) found.high |= bit;
+            if (c > 127) found.high |= bit;
         }
         return found;
     }
     #endif
     static inline int fifhir_lowest(uint64_t mask) { return __builtin_ctzll(mask); }
-    static inline int fifhir_count(uint64_t mask) { return __builtin_popcountll(mask); }
     static inline int fifhir_failed(void) { return -1; }
     """
     ctypedef struct fifhir_block:
-        uint64_t stops, ends, fields, special, escapes, high
+        uint64_t stops, ends, fields, special, high
     ctypedef struct fifhir_wanted:
         pass
     fifhir_wanted fifhir_want(const unsigned char* delimiters) nogil
     fifhir_block fifhir_look(const unsigned char* at, const fifhir_wanted* wanted) nogil
     int fifhir_lowest(uint64_t mask) nogil
-    int fifhir_count(uint64_t mask) nogil
     int fifhir_failed() except -1  # raises what is already set
 
 ctypedef const unsigned char* Bytes
@@ -114,6 +109,7 @@ cdef enum:
     WIDTH = 64    # fields a struct may have
     BLOCK = 64    # bytes the scan looks at together
     SHORT = 16    # bytes that are copied without asking how many
+    UNHURRIED = 65536  # bytes from which on a scan lets other threads run meanwhile
 
 cdef struct Segment:
     Py_ssize_t start      # its first byte
@@ -123,26 +119,25 @@ cdef struct Segment:
     uint32_t name         # its name, if that has three letters
     bint header           # MSH, BHS, FHS: field 1 is the delimiter itself
 
-cdef struct Field:
-    Py_ssize_t at         # its first byte
-    Py_ssize_t mark       # which is the first mark in it
-
 cdef struct Table:
     Bytes base
+    Py_ssize_t size
+    char* arena             # what the three begin in; one that has grown out of it is its own
+    char* arena_end
     Segment* segments
-    Field* fields                   # one more than there are: where the next would begin
-    Py_ssize_t* marks               # where component, repetition and subcomponent delimiters stand
-    Py_ssize_t count, room          # segments held, and how many fit
-    Py_ssize_t used, fits           # fields held, and how many fit
-    Py_ssize_t marked, markable     # marks held, and how many fit
+    Py_ssize_t* stops       # where delimiters and line ends are; one more, at the end
+    Py_ssize_t* fields      # which stop each field begins behind
+    Py_ssize_t count, room      # segments held, and how many fit
+    Py_ssize_t used, fits       # fields held, and how many fit
+    Py_ssize_t stopped, stays   # stops held, and how many fit
     unsigned char field, component, repetition, escape, subcomponent
-    Py_ssize_t odd                  # segments whose name is not one
+    Py_ssize_t odd              # segments whose name is not one
     Py_ssize_t special, special_end  # nothing special stands before or behind these
-    Py_ssize_t opened               # where MSH-2 ends, which is outside all that
-    bint ascii
+    Py_ssize_t opened           # where MSH-2 ends, which is outside all that
+    bint ascii, hexed, shifts
 
 MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes
-FIELD_LIMIT = 1_000_000  # fields, their parts, and escapes
+FIELD_LIMIT = 1_000_000  # delimiters, escapes and line ends
 cdef Py_ssize_t _MESSAGE_LIMIT = MESSAGE_LIMIT
 cdef Py_ssize_t _FIELD_LIMIT = FIELD_LIMIT
 cdef bytes _BEFORE = b"\xef\xbb\xbf \t\r\n\x0b\x00"
@@ -174,48 +169,66 @@ cdef inline bint _is_blank(Bytes at, Bytes end) noexcept nogil:
     return at == end
 
 
-cdef int _grow(void** array, Py_ssize_t* room, size_t size) noexcept nogil:
+cdef int _grow(Table* t, void** array, Py_ssize_t* room, size_t size) noexcept nogil:
     """Double the room of an array; 1 if there is no memory, 2 if it holds too much already."""
+    cdef bint own = not _is_in_arena(t, array[0])
     cdef void* grown
     if room[0] > 2 * _FIELD_LIMIT:
         return 2
-    grown = realloc(array[0], 2 * room[0] * size)
+    grown = realloc(array[0] if own else NULL, 2 * room[0] * size)
     if grown == NULL:
         return 1
+    if not own:
+        memcpy(grown, array[0], room[0] * size)
     array[0], room[0] = grown, 2 * room[0]
     return 0
 
 
+cdef inline bint _is_in_arena(Table* t, void* array) noexcept nogil:
+    return t.arena <= <char*>array < t.arena_end
+
+
+cdef int _furnish(Table* t) noexcept nogil:
+    """Room for what a message of this size usually holds, in one piece; 1 if there is none."""
+    cdef size_t size
+    t.fits, t.stays = min(max(t.size // 8, 64), 4096), min(max(t.size // 4, 128), 4096)
+    t.room = min(max(t.size // 32, 16), 1024)
+    size = t.room * sizeof(Segment) + (t.fits + t.stays) * sizeof(Py_ssize_t)
+    t.arena = <char*>malloc(size)
+    if t.arena == NULL:
+        return 1
+    t.arena_end = t.arena + size
+    t.segments = <Segment*>t.arena
+    t.stops = <Py_ssize_t*>(t.arena + t.room * sizeof(Segment))
+    t.fields = t.stops + t.stays
+    return 0
+
+
 cdef inline int _make_room(Table* t) noexcept nogil:
-    """Room for all that one block can hold, and the field behind the last."""
+    """Room for all that one block can hold."""
     cdef int fault = 0
-    if t.used + BLOCK + 1 >= t.fits:
-        fault = _grow(<void**>&t.fields, &t.fits, sizeof(Field))
-    if t.marked + BLOCK >= t.markable and not fault:
-        fault = _grow(<void**>&t.marks, &t.markable, sizeof(Py_ssize_t))
+    if t.used + BLOCK >= t.fits:
+        fault = _grow(t, <void**>&t.fields, &t.fits, sizeof(Py_ssize_t))
+    if t.stopped + BLOCK >= t.stays and not fault:
+        fault = _grow(t, <void**>&t.stops, &t.stays, sizeof(Py_ssize_t))
     return fault
-
-
-cdef inline void _begin(Table* t, Py_ssize_t at) noexcept nogil:
-    t.fields[t.used].at, t.fields[t.used].mark = at, t.marked
-    t.used += 1
 
 
 cdef int _end(Table* t, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     """Note that the segment whose name is field `first` ends; drop it if it is blank."""
     cdef Segment* s
     cdef int fault
-    cdef Py_ssize_t start = t.fields[first].at
+    cdef Py_ssize_t start = t.stops[t.fields[first]] + 1
     if _is_blank(t.base + start, t.base + end):
         t.used = first
         return 0
     if t.count == t.room:
-        fault = _grow(<void**>&t.segments, &t.room, sizeof(Segment))
+        fault = _grow(t, <void**>&t.segments, &t.room, sizeof(Segment))
         if fault:
             return fault
     s = &t.segments[t.count]
     s.start, s.end, s.first, s.count = start, end, first, t.used - first
-    s.name = _packed(t.base + start, (t.fields[first + 1].at - 1 if s.count > 1 else end) - start)
+    s.name = _packed(t.base + start, (t.stops[t.fields[first + 1]] if s.count > 1 else end) - start)
     s.header = s.name == MSH or s.name == BHS or s.name == FHS
     t.odd += not (s.name and _is_name(t.base + start))
     t.count += 1
@@ -226,31 +239,42 @@ cdef inline int _note(
     Table* t, Py_ssize_t* first, Py_ssize_t at, const fifhir_block* found
 ) noexcept nogil:
     """Note the delimiters and line ends of a block; `first` is the name of its segment."""
-    cdef Field* fields = t.fields
-    cdef Py_ssize_t* marks = t.marks
-    cdef Py_ssize_t used = t.used, marked = t.marked, stop
-    cdef uint64_t stops = found.stops, is_field
+    cdef Py_ssize_t* fields = t.fields
+    cdef Py_ssize_t* stops = t.stops
+    cdef Py_ssize_t used = t.used, stopped = t.stopped
+    cdef uint64_t left = found.stops
     cdef int fault, bit
-    while stops:
-        bit = fifhir_lowest(stops)
-        stops &= stops - 1
-        stop = at + bit
+    while left:
+        bit = fifhir_lowest(left)
+        left &= left - 1
+        stops[stopped] = at + bit
         if found.ends >> bit & 1:
             t.used = used
-            fault = _end(t, first[0], stop)
+            fault = _end(t, first[0], at + bit)
             if fault:
                 return fault
             first[0] = used = t.used
-            fields[used].at, fields[used].mark = stop + 1, marked
-            used += 1
-        else:  # written to both, counted in one: no branch to be guessed wrong
-            is_field = found.fields >> bit & 1
-            fields[used].at, fields[used].mark = stop + 1, marked
-            used += is_field
-            marks[marked] = stop
-            marked += 1 - is_field
-    t.used, t.marked = used, marked
+        fields[used] = stopped  # written each time, counted where a field begins: no branch
+        used += (found.fields | found.ends) >> bit & 1
+        stopped += 1
+    t.used, t.stopped = used, stopped
     return 0
+
+
+cdef Py_ssize_t _escapes(Table* t, Py_ssize_t at, uint64_t special, Py_ssize_t size) noexcept nogil:
+    """How many escapes a block holds; noted are hexadecimal ones, and shifts (ESC)."""
+    cdef Py_ssize_t place, escapes = 0
+    t.special = min(t.special, at)
+    t.special_end = at + BLOCK
+    while special:
+        place = at + fifhir_lowest(special)
+        special &= special - 1
+        if t.base[place] == t.escape:
+            escapes += 1
+            t.hexed = t.hexed or (place + 1 < size and t.base[place + 1] == 88)
+        elif t.base[place] == 27:
+            t.shifts = True
+    return escapes
 
 
 cdef int _scan(Table* t, const unsigned char* delimiters, Py_ssize_t size) noexcept nogil:
@@ -261,15 +285,10 @@ cdef int _scan(Table* t, const unsigned char* delimiters, Py_ssize_t size) noexc
     cdef uint64_t high = 0
     cdef unsigned char tail[BLOCK]
     cdef int fault, i
-    t.fits = t.markable = min(max(size // 6, 128), 4096)
-    t.room = min(max(size // 32, 16), 1024)
-    t.fields = <Field*>malloc(t.fits * sizeof(Field))
-    t.marks = <Py_ssize_t*>malloc(t.markable * sizeof(Py_ssize_t))
-    t.segments = <Segment*>malloc(t.room * sizeof(Segment))
-    if t.fields == NULL or t.marks == NULL or t.segments == NULL:
+    if _furnish(t):
         return 1
-    _begin(t, 0)
-    _begin(t, 4)
+    t.fields[0], t.fields[1], t.used = 0, 1, 2
+    t.stops[0], t.stops[1], t.stopped = -1, 3, 2
     t.special, t.special_end = size, 0
     while at < size and t.base[at] != t.field and t.base[at] != 13 and t.base[at] != 10:
         at += 1  # MSH-2 holds every delimiter; it says nothing of the others' use
@@ -284,9 +303,7 @@ cdef int _scan(Table* t, const unsigned char* delimiters, Py_ssize_t size) noexc
             found = fifhir_look(tail, &wanted)
         high |= found.high
         if found.special:
-            t.special = min(t.special, at)
-            t.special_end = at + BLOCK
-            escapes += fifhir_count(found.escapes)
+            escapes += _escapes(t, at, found.special, size)
         if found.stops:
             fault = _make_room(t)
             if not fault:
@@ -294,10 +311,10 @@ cdef int _scan(Table* t, const unsigned char* delimiters, Py_ssize_t size) noexc
             if fault:
                 return fault
         at += BLOCK
-    t.ascii = not high
+    t.ascii = not high and not t.shifts
     fault = _end(t, first, size)
-    t.fields[t.used].at, t.fields[t.used].mark = size + 1, t.marked
-    return fault if fault else 2 if t.used + t.marked + escapes > _FIELD_LIMIT else 0
+    t.stops[t.stopped] = size
+    return fault if fault else 2 if t.stopped - 2 + escapes > _FIELD_LIMIT else 0
 
 
 # Reading the table.
@@ -312,14 +329,14 @@ cdef inline bint _field(Table* t, Segment* s, Py_ssize_t n, Bytes* at, Bytes* en
         n -= 1
     if n < 0 or n >= s.count:
         return False
-    at[0] = t.base + t.fields[s.first + n].at
-    end[0] = t.base + (t.fields[s.first + n + 1].at - 1 if n + 1 < s.count else s.end)
+    at[0] = t.base + t.stops[t.fields[s.first + n]] + 1
+    end[0] = t.base + (t.stops[t.fields[s.first + n + 1]] if n + 1 < s.count else s.end)
     return at[0] < end[0]
 
 
-cdef inline Py_ssize_t _first_mark(Table* t, Segment* s, Py_ssize_t n) noexcept nogil:
-    """Which is the first mark in a field that `_field` found."""
-    return t.fields[s.first + n - s.header].mark
+cdef inline Py_ssize_t _first_stop(Table* t, Segment* s, Py_ssize_t n) noexcept nogil:
+    """Which stop comes first behind the beginning of a field that `_field` found."""
+    return t.fields[s.first + n - s.header] + 1
 
 
 cdef inline Bytes _sought(Bytes at, Bytes end, unsigned char delimiter) noexcept nogil:
@@ -361,7 +378,8 @@ cdef inline object _plain(Table* t, Bytes at, Py_ssize_t size):
 cdef class Tokens:
     """Where the segments and fields of one message lie; see the specification."""
 
-    cdef readonly bytes raw
+    cdef bytes data                 # the message, what ends it perhaps behind it
+    cdef bytes trimmed              # the message alone, once it has been asked for
     cdef readonly bytes delimiters
     cdef public object charset
     cdef public tuple liberties
@@ -376,15 +394,18 @@ cdef class Tokens:
             raise _refused("message_too_large", "message is larger than the limit")
         self.charset = "utf-8"
         self.liberties = ()
-        self.raw = _stripped(data)
-        self.delimiters = _delimiters(self.raw, delimiters)
+        self.data = _begun(data)
+        t.base = <Bytes>PyBytes_AS_STRING(self.data)
+        t.size = _trimmed(t.base, PyBytes_GET_SIZE(self.data))
+        self.delimiters = _delimiters(t.base, t.size, delimiters)
         cdef Bytes found = <Bytes>PyBytes_AS_STRING(self.delimiters)
-        t.base = <Bytes>PyBytes_AS_STRING(self.raw)
         t.field, t.component, t.repetition = found[0], found[1], found[2]
         t.escape, t.subcomponent = found[3], found[4]
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(self.raw)
-        with nogil:
-            fault = _scan(t, found, size)
+        if t.size < UNHURRIED:
+            fault = _scan(t, found, t.size)
+        else:
+            with nogil:
+                fault = _scan(t, found, t.size)
         if fault == 1:
             raise MemoryError
         if fault == 2 or not t.ascii:
@@ -393,12 +414,26 @@ cdef class Tokens:
             raise _refused("too_many_fields", "message has more delimiters than the limit")
 
     def __dealloc__(self):
-        free(self.table.segments)
-        free(self.table.fields)
-        free(self.table.marks)
+        cdef Table* t = &self.table
+        if not _is_in_arena(t, t.segments):
+            free(t.segments)
+        if not _is_in_arena(t, t.fields):
+            free(t.fields)
+        if not _is_in_arena(t, t.stops):
+            free(t.stops)
+        free(t.arena)
 
     def __len__(self):
         return self.table.count
+
+    @property
+    def raw(self):
+        if self.trimmed is None:
+            if self.table.size == PyBytes_GET_SIZE(self.data):
+                self.trimmed = self.data
+            else:
+                self.trimmed = self.data[:self.table.size]
+        return self.trimmed
 
     @property
     def odd(self):
@@ -407,6 +442,10 @@ cdef class Tokens:
     @property
     def ascii(self):
         return self.table.ascii
+
+    @property
+    def hexed(self):
+        return self.table.hexed
 
     @property
     def plain(self):
@@ -605,30 +644,34 @@ cdef inline bint _is_one_of(unsigned char octet, bytes octets):
     return memchr(PyBytes_AS_STRING(octets), octet, PyBytes_GET_SIZE(octets)) != NULL
 
 
-cdef bytes _stripped(bytes data):
+cdef bytes _begun(bytes data):
+    """The bytes from the message's first on."""
     cdef Bytes start = <Bytes>PyBytes_AS_STRING(data), at = start
     cdef Bytes end = at + PyBytes_GET_SIZE(data)
     while at < end and _is_one_of(at[0], _BEFORE):
         at += 1
-    while end > at and _is_one_of((end - 1)[0], _AFTER):
-        end -= 1
-    if at == start and end - at == PyBytes_GET_SIZE(data):
-        return data
-    return PyBytes_FromStringAndSize(<const char*>at, end - at)
+    return data if at == start else PyBytes_FromStringAndSize(<const char*>at, end - at)
 
 
-cdef bytes _delimiters(bytes raw, bytes believed):
-    cdef Bytes at = <Bytes>PyBytes_AS_STRING(raw)
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(raw), end = 4
+cdef Py_ssize_t _trimmed(Bytes base, Py_ssize_t size):
+    """How long the message is without what may stand behind it."""
+    while size and _is_one_of(base[size - 1], _AFTER):
+        size -= 1
+    return size
+
+
+cdef bytes _delimiters(Bytes at, Py_ssize_t size, bytes believed):
+    cdef Py_ssize_t end = 4
     if size > 8 and not believed and memcmp(at, b"MSH|^~\\&|", 9) == 0:
         return _STANDARD
-    if raw[:3] != b"MSH":
+    if size < 3 or memcmp(at, b"MSH", 3) != 0:
         raise _refused("no_msh", "message does not begin with an MSH segment")
     if size < 8:
         raise _refused("short_msh", "MSH segment ends before its delimiters")
     while end < size and at[end] != at[3] and at[end] != 13 and at[end] != 10:
         end += 1
-    cdef bytes found = raw[3:4] + (believed[1:] or raw[4:end])
+    sent = PyBytes_FromStringAndSize(<const char*>at + 3, end - 3)
+    cdef bytes found = sent[:1] + (believed[1:] or sent[1:])
     if not 5 <= len(found) <= 6:
         raise _refused("bad_delimiters", "MSH-2 does not hold 4 or 5 delimiters", "MSH-2")
     if len(set(found)) != len(found):
@@ -695,8 +738,8 @@ cdef struct Node:       # small: a plan is walked once a message and should stay
 cdef struct Frame:
     Py_ssize_t* slots
     Py_ssize_t start, stop      # its segments
-    Bytes value, value_end      # the repetition at hand, and the first mark in it
-    Py_ssize_t value_mark
+    Bytes value, value_end      # the repetition at hand, and the first stop in it
+    Py_ssize_t value_stop
     int base                    # after which of its components addresses begin
     int cut_slot, cut_field     # which field the cuts are of; field 0 is the repetition at hand
     int n
@@ -717,16 +760,16 @@ cdef struct Run:
     const char* limit       # behind the message's last byte
 
 
-cdef void _split(Table* t, Frame* f, Py_ssize_t mark, Bytes at, Bytes end) noexcept nogil:
+cdef void _split(Table* t, Frame* f, Py_ssize_t ahead, Bytes at, Bytes end) noexcept nogil:
     """Cut the first repetition of what lies before `end` into components."""
     cdef Bytes place
     cdef unsigned char found
     f.cuts[0], f.heads[0], f.end, f.n = at, NULL, end, 1
-    while mark < t.marked:
-        place = t.base + t.marks[mark]
+    while ahead < t.stopped:
+        place = t.base + t.stops[ahead]
         if place >= end:
             break
-        mark += 1
+        ahead += 1
         found = place[0]
         if found == t.repetition:
             f.end = place
@@ -743,7 +786,7 @@ cdef void _split(Table* t, Frame* f, Py_ssize_t mark, Bytes at, Bytes end) noexc
 cdef bint _open(Run* r, Frame* f, Node* node) noexcept nogil:
     """Whether the field of a node's address is cut into components now."""
     cdef Bytes at = f.value, end = f.value_end
-    cdef Py_ssize_t mark = f.value_mark
+    cdef Py_ssize_t ahead = f.value_stop
     cdef Segment* s
     f.cut_slot, f.cut_field = node.slot, node.field
     if node.field:
@@ -754,11 +797,11 @@ cdef bint _open(Run* r, Frame* f, Node* node) noexcept nogil:
         if not _field(r.table, s, node.field, &at, &end):
             return False
         if s.header and node.field <= 2:  # the delimiters themselves have no parts
-            _split(r.table, f, r.table.marked, at, end)
+            _split(r.table, f, r.table.stopped, at, end)
             return node.component <= 1 and node.subcomponent <= 1
         f.cut_field = node.field
-        mark = _first_mark(r.table, s, node.field)
-    _split(r.table, f, mark, at, end)
+        ahead = _first_stop(r.table, s, node.field)
+    _split(r.table, f, ahead, at, end)
     return True
 
 
@@ -798,11 +841,11 @@ cdef inline bint _locate_whole(Run* r, Frame* f, Node* node, Bytes* at, Bytes* e
 
 
 cdef inline void _enter(
-    Frame* inner, Frame* f, Py_ssize_t mark, Bytes at, Bytes end
+    Frame* inner, Frame* f, Py_ssize_t ahead, Bytes at, Bytes end
 ) noexcept nogil:
     """A frame in the same segments, whose repetition at hand is this one."""
     inner.slots, inner.start, inner.stop = f.slots, f.start, f.stop
-    inner.value, inner.value_end, inner.value_mark = at, end, mark
+    inner.value, inner.value_end, inner.value_stop = at, end, ahead
     inner.base, inner.cut_field = 0, -1
 
 
@@ -941,7 +984,7 @@ cdef bint _enter_field(Run* r, Frame* f, Node* node, Frame* inner) noexcept nogi
         return False
     inner.value, inner.value_end = inner.cuts[0], inner.end
     inner.cut_slot, inner.cut_field = 0, 0
-    inner.value_mark = _first_mark(r.table, &r.table.segments[f.slots[node.slot]], node.field)
+    inner.value_stop = _first_stop(r.table, &r.table.segments[f.slots[node.slot]], node.field)
     return True
 
 
@@ -995,25 +1038,25 @@ cdef object _fields(Run* r, Frame* f, Node* node):
 
 cdef struct Walk:       # over the repetitions of a field
     Bytes at, end
-    Py_ssize_t mark
+    Py_ssize_t ahead
 
 
 cdef bint _walk(Run* r, Frame* f, Node* node, Walk* w) noexcept nogil:
     """Whether the field of a node's address has repetitions to walk over."""
     if not _locate_whole(r, f, node, &w.at, &w.end):
         return False
-    w.mark = _first_mark(r.table, &r.table.segments[f.slots[node.slot]], node.field)
+    w.ahead = _first_stop(r.table, &r.table.segments[f.slots[node.slot]], node.field)
     return True
 
 
 cdef bint _step(Table* t, Frame* f, Walk* w, Frame* inner) noexcept nogil:
     """Enter the next repetition that is not empty; False behind the last."""
     while w.at <= w.end:
-        _enter(inner, f, w.mark, w.at, w.end)
-        _split(t, inner, w.mark, w.at, w.end)
+        _enter(inner, f, w.ahead, w.at, w.end)
+        _split(t, inner, w.ahead, w.at, w.end)
         inner.value_end, inner.cut_slot, inner.cut_field = inner.end, 0, 0
-        while w.mark < t.marked and t.base + t.marks[w.mark] <= inner.end:
-            w.mark += 1
+        while w.ahead < t.stopped and t.base + t.stops[w.ahead] <= inner.end:
+            w.ahead += 1
         w.at = inner.end + 1
         if inner.value < inner.value_end:
             return True
@@ -1480,17 +1523,18 @@ cdef int _write_joined(Run* r, Frame* f, Node* node) except -1:
 
 
 cdef int _write_first(Run* r, Frame* f, Node* node) except -1:
-    cdef Py_ssize_t before = r.valued
+    cdef Py_ssize_t before = r.valued, start = r.used
     cdef int i, wrote
     for i in range(node.n):
         wrote = _write(r, f, &node.kids[i])
         if r.valued > before:
             return wrote
+        r.used = start  # a default is no value
     return 0
 
 
 cdef int _write_pick(Run* r, Frame* f, Node* node) except -1:
-    cdef Py_ssize_t before = r.valued
+    cdef Py_ssize_t before = r.valued, start = r.used
     cdef Walk w
     cdef Frame inner
     cdef int wrote
@@ -1499,6 +1543,7 @@ cdef int _write_pick(Run* r, Frame* f, Node* node) except -1:
             wrote = _write(r, &inner, node.kids)
             if r.valued > before:
                 return wrote
+            r.used = start
     return 0
 
 
@@ -1664,8 +1709,8 @@ cdef class Plan:
         cdef Py_ssize_t slots[SLOTS]
         unread = []
         self._start(&run, &frame, slots, tokens, given, zone, unread)
-        run.used, run.room = 0, 2 * PyBytes_GET_SIZE(tokens.raw) + 1024
-        run.limit = PyBytes_AS_STRING(tokens.raw) + PyBytes_GET_SIZE(tokens.raw)
+        run.used, run.room = 0, 2 * tokens.table.size + 1024
+        run.limit = <const char*>tokens.table.base + PyBytes_GET_SIZE(tokens.data)
         run.out = PyBytes_New(NULL, run.room)
         if run.out == NULL:
             raise MemoryError
@@ -1689,7 +1734,7 @@ cdef class Plan:
         if isinstance(zone, str) and len(<str>zone) <= 6 and (<str>zone).isascii():
             run.suffix.at, run.suffix.size = <const char*>PyUnicode_DATA(zone), len(<str>zone)
         frame.slots, frame.start, frame.stop = slots, 0, tokens.table.count
-        frame.value, frame.value_end, frame.value_mark = NULL, NULL, 0
+        frame.value, frame.value_end, frame.value_stop = NULL, NULL, 0
         frame.base, frame.cut_field = 0, -1
         for i in range(self.slots_.n):
             slots[i] = -1
@@ -1766,7 +1811,7 @@ cdef class Plan:
         elif kind == JOIN:
             self._kids(into, [("text", address, "") for address in node[1]])
             into.object = self._keep(tuple(node[2]))
-            self._entries(into, [(mark.encode(), b"") for mark in node[2]])
+            self._entries(into, [(each.encode(), b"") for each in node[2]])
         elif kind == GUARD:
             self._address(into, node[1])
             into.object = self._keep(tuple(node[2]))

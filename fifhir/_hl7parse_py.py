@@ -47,7 +47,7 @@ from fifhir import dtm, escape, path
 from fifhir.errors import MessageError
 
 MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes; below 2**31 whatever a field count multiplies to
-FIELD_LIMIT = 1_000_000  # fields, their parts, and escapes
+FIELD_LIMIT = 1_000_000  # delimiters, escapes and line ends
 _BEFORE = b"\xef\xbb\xbf \t\r\n\x0b\x00"  # BOM, blanks and MLLP's start block
 _AFTER = b"\r\n\x1c\x00"
 _NAME = re.compile(rb"[A-Z][A-Z0-9]{2}")
@@ -70,10 +70,10 @@ class Tokens:
     field, component, repetition, escape and subcomponent delimiter and, if sent, truncation.
     Segments are kept in order whatever their name; CR, LF and any run of them end a segment.
     Five `delimiters` given are believed instead of a damaged MSH-2; `charset` is the codec that
-    hexadecimal escapes are read in. `odd` counts segments whose name is not one, `ascii` is true
-    where nothing depends on a codec but escapes, `plain` where there are none, nor anything else
-    that text may not hold unchanged in JSON; `liberties` is for the reader to note what it took.
-    Raises MessageError if it is not a message: no MSH, hostile
+    hexadecimal escapes are read in. `odd` counts segments whose name is not one. `ascii` is true
+    where nothing depends on a codec but escapes, `hexed` where one of those may be hexadecimal,
+    `plain` where there is nothing that JSON text may not hold unchanged. `liberties` is for the
+    reader to note what it took. Raises MessageError if it is not a message: no MSH, hostile
     delimiters, invalid UTF-8, too large.
     """
 
@@ -86,18 +86,17 @@ class Tokens:
         self.delimiters = _delimiters(self.raw, delimiters)
         _check_utf8(self.raw)
         self._segments: list[tuple[int, list[bytes]]] = []
-        at = fields = 0
+        at = 0
         for line in self.raw.replace(b"\n", b"\r").split(b"\r"):
             if line.strip(b" \t"):
                 self._segments.append((at, line.split(self.delimiters[:1])))
-                fields += len(self._segments[-1][1])
             at += len(line) + 1
         marks = self.raw[4 + len(self.cut(0, 2)) :]
-        parts = sum(marks.count(self.delimiters[n : n + 1]) for n in (1, 2, 3, 4))
-        if fields + parts > FIELD_LIMIT:
+        if sum(map(marks.count, b"\r\n" + self.delimiters[:5])) > FIELD_LIMIT:
             raise _refused("too_many_fields", "message has more delimiters than the limit")
         self.ascii = self.raw.isascii() and b"\x1b" not in marks
         self.plain = not _SPECIAL.search(marks.replace(self.delimiters[3:4], b"\\"))
+        self.hexed = self.delimiters[3:4] + b"X" in marks
         self.odd = sum(not _NAME.fullmatch(fields[0]) for _, fields in self._segments)
 
     def __len__(self) -> int:

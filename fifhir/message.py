@@ -97,7 +97,7 @@ def open_message(
         return _reopened(raw, charset, guess, mend)
     if not message.ascii:
         return _reopened(raw, charset, guess, mend)
-    if not message.plain:
+    if message.hexed:
         declared = message.cut(0, 18, 1, 1)
         message.charset = _codec(declared.decode(), "utf-8") if declared else charset
     return message
