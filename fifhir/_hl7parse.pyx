@@ -291,7 +291,8 @@ cdef int _scan(Table* t, const unsigned char* delimiters, Py_ssize_t size) noexc
     t.stops[0], t.stops[1], t.stopped = -1, 3, 2
     t.special, t.special_end = size, 0
     while at < size and t.base[at] != t.field and t.base[at] != 13 and t.base[at] != 10:
-        at += 1  # MSH-2 holds every delimiter; it says nothing of the others' use
+        high |= t.base[at] >> 7  # MSH-2 holds every delimiter; it says nothing of the others' use
+        at += 1
     t.opened = at
     while at < size:
         if size - at >= BLOCK:

@@ -58,7 +58,7 @@ def observe(tokens: type[Any], data: bytes, delimiters: bytes = b"", charset: st
     except MessageError as refusal:
         return refusal.reason, refusal.location, refusal.code, str(refusal)
     found.charset = charset or found.charset
-    whole = found.raw, found.delimiters, found.odd, found.ascii, found.plain
+    whole = found.raw, found.delimiters, found.odd, found.ascii, found.plain, found.hexed
     return whole, [list(_segment(found, at)) for at in range(len(found))]
 
 

@@ -38,6 +38,8 @@ def test_twins_agree_on_anything(twins: Twins, raw: bytes) -> None:
     believed=delimiters(),
     charset=st.sampled_from(["cp1252", "utf-16"]),
 )
+@example(raw=b"MSH|\xde~\\&|a", believed=b"|^~\\&", charset="cp1252")
+@example(raw="MSH|\xde~\\&|a".encode(), believed=b"|^~\\&", charset="cp1252")
 def test_twins_agree_when_told_the_delimiters(
     twins: Twins, raw: bytes, believed: bytes, charset: str
 ) -> None:
