@@ -203,7 +203,9 @@ class Tokens:
 
 def uuid_text(digest: bytes) -> str:
     """The UUID of the first 16 bytes of a digest (RFC 9562, version 8)."""
-    return str(uuid.UUID(bytes=digest[:16], version=8))
+    octets = bytearray(digest[:16])
+    octets[6], octets[8] = 0x80 | octets[6] & 0x0F, 0x80 | octets[8] & 0x3F
+    return str(uuid.UUID(bytes=bytes(octets)))
 
 
 def _stripped(data: bytes) -> bytes:
