@@ -1,6 +1,7 @@
 """The identity of an event: derived, well-formed, and the same whichever tokenizer is at work."""
 
 import importlib
+from types import ModuleType
 from uuid import RFC_4122, UUID
 
 import pytest
@@ -17,7 +18,7 @@ TWINS = [importlib.import_module(f"fifhir.{name}") for name in ("_hl7parse", "_h
 
 @pytest.mark.parametrize("twin", TWINS, ids=["compiled", "python"])
 @given(digest=st.binary(min_size=16, max_size=32))
-def test_a_digest_becomes_a_custom_uuid(twin, digest):
+def test_a_digest_becomes_a_custom_uuid(twin: ModuleType, digest: bytes) -> None:
     identity = UUID(twin.uuid_text(digest))
     assert (identity.variant, identity.version) == (RFC_4122, 8)
     kept = bytearray(digest[:16])
@@ -25,16 +26,16 @@ def test_a_digest_becomes_a_custom_uuid(twin, digest):
     assert identity.bytes == kept
 
 
-def test_the_same_message_is_the_same_event_whatever_stands_around_it():
+def test_the_same_message_is_the_same_event_whatever_stands_around_it() -> None:
     framed = b"\x0b" + RAW + b"\x1c\r"
     assert read(RAW, Feed(source="a")).id == read(framed, Feed(source="a")).id
 
 
-def test_another_source_or_another_byte_is_another_event():
+def test_another_source_or_another_byte_is_another_event() -> None:
     other = RAW.replace(b"Odile", b"Odila")
     ids = {read(RAW, Feed(source="a")).id, read(RAW, Feed(source="b")).id}
     assert len(ids | {read(other, Feed(source="a")).id}) == 3
 
 
-def test_both_ways_to_an_event_give_it_the_same_identity():
+def test_both_ways_to_an_event_give_it_the_same_identity() -> None:
     assert read(RAW, Feed()).id.encode() in read_json(RAW, Feed())[1]
