@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import NODEFAULT, Struct, inspect
 
-from fifhir import config, event, schema
+from fifhir import config, event, schema, tables
 from fifhir.metrics import Catalogue, exposition
 from fifhir.scoreboard import Scoreboard
 from fifhir.sinks import SINKS, log
@@ -58,14 +58,14 @@ def settings() -> Iterator[str]:
 
 def workflows() -> Iterator[str]:
     """Yield a table for each struct of a workflow file."""
-    tables: tuple[tuple[str, type[Struct]], ...] = (
+    parts: tuple[tuple[str, type[Struct]], ...] = (
         ("Workflow", WorkflowConfig),
         ("Route", RouteConfig),
         ("Filter", Filter),
         ("Action `log`", log.LogConfig),
     )
     assert set(SINKS) == {"log"}, "a new action needs its struct here"
-    for title, cls in tables:
+    for title, cls in parts:
         yield f"\n### {title}\n\n{getdoc(cls)}\n"
         yield from header("key", "default", "meaning")
         for item in schema.shape(cls).fields:
@@ -73,18 +73,36 @@ def workflows() -> Iterator[str]:
             yield row(f"`{item.encode_name}`", needed, meaning(item))
 
 
+def triggers() -> Iterator[str]:
+    """Yield a row for each event: the messages it is made of."""
+    sent: dict[str, list[str]] = {name: [] for name in event.EVENTS}
+    for (kind, trigger), found in tables.TRIGGERS.items():
+        sent[found.event].append(f"{kind.decode()}^{trigger.decode()}")
+    yield from header("`type`", "what happened", "messages")
+    for name, cls in event.EVENTS.items():
+        meaning = (getdoc(cls) or "").split(": ", 1)[-1].split(":")[0].rstrip(".")
+        yield row(f"`{name}`", meaning, ", ".join(sent[name]) or "any other")
+
+
 def events() -> Iterator[str]:
-    """Yield a table for each event, then one for each struct they are made of."""
+    """Yield a table for each body an event may have, then one for each struct they are made of."""
     seen: dict[type[Struct], None] = dict.fromkeys(event.EVENTS.values())
-    common = {item.encode_name for item in schema.shape(event.Meta).fields}
-    tables = [("Every event", event.Meta, frozenset[str]())]
-    tables += [(f"`{name}`", cls, frozenset(common)) for name, cls in event.EVENTS.items()]
-    for title, cls, left_out in tables:
+    common = frozenset(item.encode_name for item in schema.shape(event.Meta).fields)
+    shown = [("Every event", event.Meta, frozenset[str]())]
+    shown.append(("Every event of a visit or a person", event.Visit, common))
+    shown += [(f"`{name}`", cls, common) for name, cls in event.EVENTS.items() if own_keys(cls)]
+    for title, cls, left_out in shown:
         yield from struct_table(title, cls, left_out, seen)
     done: set[type[Struct]] = set(event.EVENTS.values())
     while waiting := [cls for cls in seen if cls not in done]:
         done.add(waiting[0])
         yield from struct_table(waiting[0].__name__, waiting[0], frozenset(), seen)
+
+
+def own_keys(cls: type[Struct]) -> set[str]:
+    """Return the keys an event has beside those of all visits."""
+    fields = {item.encode_name for item in schema.shape(cls).fields}
+    return fields - {item.encode_name for item in schema.shape(event.Visit).fields}
 
 
 def struct_table(
@@ -181,6 +199,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "settings": settings,
     "workflows": workflows,
     "events": events,
+    "triggers": triggers,
     "metrics": metrics,
 }
 

@@ -29,6 +29,8 @@ _TEXTS = {
     "CHARSET_GUESSED": "bytes are not valid in the message's character set; read as Windows-1252",
     "EVENT_TIME_FALLBACK": "no usable event time; the time of receipt stands in for it",
     "INVALID_DTM": "value is not a valid date or time and was left out",
+    "MISSING_MRG": "MRG segment is missing: nothing says what was merged",
+    "MISSING_PID": "PID segment is missing: nothing says whose results these are",
     "MISSING_PV1": "PV1 segment is missing",
     "MULTIPLE_PATIENTS": "message holds several patients; its segments are passed on unmapped",
     "NON_STANDARD_DELIMITERS": "MSH-2 is damaged; read as the standard delimiters",
