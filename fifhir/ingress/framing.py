@@ -38,6 +38,7 @@ from fifhir.ingress.exchange import (
     Limits,
     Request,
 )
+from fifhir.ingress.heads import DIGITS_LIMIT, Head, is_usual, remembered
 
 # Each may stand once: a proxy that reads the other one would see another request.
 SINGLE = frozenset(
@@ -92,6 +93,8 @@ class Framer:
             "_room",
             "_wire",
             "_host",
+            "_head",
+            "_latest",
         ),
     )
 
@@ -115,12 +118,21 @@ class Framer:
         self._room = 0
         self._wire = 0
         self._host = b""
+        self._head: Head | None = None
+        self._latest: tuple[bytes, bytes, dict[bytes, bytes], int] | None = None
 
     def feed(self, data: bytes) -> Fault | None:
         """Every request that ends in `data` has been given away; or why reading stops here."""
         if self.finished:
             return None
+        head = self._head
+        if head is not None and self.headers is None and self._take_again(head, data):
+            return None
+        return self._parse(data)
+
+    def _parse(self, data: bytes) -> Fault | None:
         unfinished, request = self.headers, self.request
+        self._latest = None
         if request is not None and request.by_hand:
             return self._ignore_upgrade(memoryview(data))
         try:
@@ -130,7 +142,10 @@ class Framer:
             return self._ignore_upgrade(memoryview(data)[upgrade.args[0] :])
         except HttpParserError as error:
             return self._explain(error)
-        if self.headers is not None and self.headers is unfinished:
+        if self.headers is None:
+            if unfinished is None and self._latest is not None:
+                self._head = remembered(data, *self._latest)
+        elif self.headers is unfinished:
             return self._measure(len(data))
         return None
 
@@ -139,8 +154,21 @@ class Framer:
         if self.request is not None:
             self._ledger.held -= self.request.size
         self.finished = True
-        self.headers = self.request = None
+        self.headers = self.request = self._head = self._latest = None
         self._parser = HttpRequestParser(None)  # the old one knows the framer: a cycle
+
+    def _take_again(self, head: Head, data: bytes) -> bool:
+        """Whether `data` was a request with a head as before, and has been given away.
+
+        The parser, which stands between two requests, knows nothing of this one.
+        """
+        ledger = self._ledger
+        request = head.request(data, self._limits.body)
+        if request is None or ledger.held + request.size > self._limits.held:
+            return False
+        ledger.held += request.size
+        self._take(request)
+        return True
 
     # The parser's side, in the order of its calls. It makes them for every request, so they do
     # as little as they can.
@@ -209,6 +237,8 @@ class Framer:
             request.spool = None
         if not request.keep_alive:
             self.finished = True
+        if self._room >= DIGITS_LIMIT and is_usual(request):  # a longer length still fits
+            self._latest = request.method, request.target, request.headers, request.size
         self._take(request)
 
     # What llhttp lets through.
