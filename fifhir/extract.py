@@ -4,6 +4,7 @@ Rows are compiled to one plan an event type when this module is imported, before
 unknown struct, key, path, function or code map stops the program there.
 """
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, cast
@@ -29,17 +30,20 @@ _TEXTS = {
     "CHARSET_GUESSED": "bytes are not valid in the message's character set; read as Windows-1252",
     "EVENT_TIME_FALLBACK": "no usable event time; the time of receipt stands in for it",
     "INVALID_DTM": "value is not a valid date or time and was left out",
+    "MISSING_MESSAGE_TYPE": "MSH-9 names no message type: nothing says what happened",
     "MISSING_MRG": "MRG segment is missing: nothing says what was merged",
     "MISSING_PID": "PID segment is missing: nothing says whose results these are",
     "MISSING_PV1": "PV1 segment is missing",
     "MULTIPLE_PATIENTS": "message holds several patients; its segments are passed on unmapped",
     "NON_STANDARD_DELIMITERS": "MSH-2 is damaged; read as the standard delimiters",
-    "UNKNOWN_SEGMENT": "line does not begin with a segment name",
+    "UNKNOWN_SEGMENT": "line does not begin with a segment name; a text before it may end there",
 }
+_NAME = re.compile(rb"[A-Z][A-Z0-9]{2}")
 _LIBERTIES = {"CHARSET_GUESSED": "MSH-18", "NON_STANDARD_DELIMITERS": "MSH-2"}
 _PHASES = {
     "CHARSET_GUESSED": "byte",
     "NON_STANDARD_DELIMITERS": "syntactic",
+    "MISSING_MESSAGE_TYPE": "syntactic",
     "UNKNOWN_SEGMENT": "syntactic",
 }
 
@@ -209,7 +213,8 @@ def extract(message: Message, profile: Profile, id: str, source: str, received_a
     segments = _segments(message) if name == "unmapped_message" else ()
     given = (id, received_at, source, "hl7v2", profile.id, segments)
     event, unread = _PLANS[name].build(message, given, message.offset or profile.zone)
-    if missing or several or unread or message.odd or message.liberties:
+    is_untyped = not message.cut(0, 9, 1, 1)
+    if missing or several or unread or is_untyped or message.odd or message.liberties:
         return _warned(event, message, unread, missing, several)
     return cast(Event, event)
 
@@ -293,7 +298,8 @@ def _warned(
     """The event with its warnings, in the order of the phases they belong to."""
     found = [_warning(code, _LIBERTIES[code]) for code in message.liberties]
     for code, path, is_so in (
-        ("UNKNOWN_SEGMENT", "segment", message.odd),
+        ("UNKNOWN_SEGMENT", f"segment {_first_odd(message)}", message.odd),
+        ("MISSING_MESSAGE_TYPE", "MSH-9", not message.cut(0, 9, 1, 1)),
         ("MULTIPLE_PATIENTS", "PID", several),
         ("EVENT_TIME_FALLBACK", "MSH-7", not event.timestamp),
     ):
@@ -306,6 +312,12 @@ def _warned(
     timestamp = event.timestamp or event.received_at
     changed = structs.replace(event, parse_warnings=tuple(found), timestamp=timestamp)
     return cast(Event, changed)
+
+
+def _first_odd(message: Message) -> int:
+    """The position, from 1, of the first segment without a segment's name; 0 if all have one."""
+    numbered = range(len(message)) if message.odd else ()
+    return next((at + 1 for at in numbered if not _NAME.fullmatch(message.name(at))), 0)
 
 
 def _place(message: Message, segment: int, field: int) -> str:

@@ -79,3 +79,11 @@ def test_results_of_nobody_are_told_of_and_kept() -> None:
 def test_an_admission_of_nobody_is_refused() -> None:
     with pytest.raises(MessageError, match="PID segment not found"):
         read(message(b"ADT", b"A01", VISIT), Feed())
+
+
+@pytest.mark.parametrize("kind", [b"", b"^"])
+def test_a_message_without_a_type_is_told_of(kind: bytes) -> None:
+    raw = message(b"", b"", PATIENT).replace(b"||^|", b"||%b|" % kind)
+    found = event(raw)
+    assert found["type"] == "unmapped_message"
+    assert [told["code"] for told in found["parse_warnings"]] == ["MISSING_MESSAGE_TYPE"]
