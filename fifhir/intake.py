@@ -9,11 +9,15 @@ from functools import lru_cache
 
 from msgspec import Struct, field
 
+from fifhir import batch
+from fifhir.errors import MessageError
 from fifhir.event import Event, Warning
 from fifhir.extract import extract, extract_json
 from fifhir.message import Message, open_message, uuid_text
 from fifhir.profile import DEFAULT, Profile
 from fifhir.workflow.engine import Outcome, Workflow
+
+_MARKS = (b"MSH", b"FHS", b"BHS", b"BTS", b"FTS")  # what begins or ends a message in a stream
 
 
 class Feed(Struct, frozen=True, kw_only=True):
@@ -32,6 +36,24 @@ def read(raw: bytes, feed: Feed) -> Event:
 def read_json(raw: bytes, feed: Feed) -> tuple[str, bytes, tuple[Warning, ...]]:
     """The type, the JSON and the warnings of the event that `read` would give, for less."""
     message = _opened(raw, feed.profile)
+    return extract_json(message, feed.profile, _identity(message, feed.source), feed.source, _now())
+
+
+def read_single(raw: bytes, feed: Feed) -> tuple[str, bytes, tuple[Warning, ...]] | None:
+    """What `read_json` gives if `raw` is certainly one message, None if only cutting it tells.
+
+    Opening a message tells so for a tenth of what searching its bytes costs.
+    """
+    try:
+        message = _opened(raw, feed.profile)
+    except MessageError:
+        if batch.is_single(raw):
+            raise
+        return None
+    one = message.census(_MARKS) == (1, 0, 0, 0, 0)
+    plain = not message.odd and b"\x0b" not in raw and b"\x1c" not in raw
+    if not (one and plain) and not batch.is_single(raw):
+        return None
     return extract_json(message, feed.profile, _identity(message, feed.source), feed.source, _now())
 
 

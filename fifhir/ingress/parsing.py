@@ -18,11 +18,13 @@ from fifhir.ingress import bodies
 from fifhir.ingress.answers import OK_JSON
 from fifhir.ingress.bodies import Feeds
 from fifhir.ingress.exchange import Answer, Request, Response
-from fifhir.ingress.messages import Broken, broken, unreadable, walk
+from fifhir.ingress.messages import SLICE, Broken, broken, unreadable, walk
 from fifhir.intake import Feed
 from fifhir.metrics import Catalogue
 from fifhir.scoreboard import Slab
 
+_METADATA = b'"metadata":{"format":"hl7v2","source":%b,"parseTimeMs":%.3f,"rawSize":%d}}'
+_ONE = b'{"events":[%b],%b' + _METADATA
 _to_json = msgspec.json.Encoder().encode
 
 
@@ -43,19 +45,19 @@ class Parser:
         else:
             body, source = request.body, bodies.raw_source(request)
         feed, name = self._feeds.named(source)
-        if is_single(body):
-            return self._parse_one(body, feed, name, started)
-        return self._parse_many(body, feed, name, started)
-
-    def _parse_one(self, raw: bytes, feed: Feed, name: bytes, started: float) -> Response:
+        if len(body) > SLICE and not is_single(body):
+            return self._parse_many(body, feed, name, started)
         try:
-            _, event, told = intake.read_json(raw, feed)
+            single = intake.read_single(body, feed)
         except MessageError as fault:
             self._slab.add(self._errors)
             raise unreadable([broken(0, fault)], any_hl7=True) from fault
+        if single is None:
+            return self._parse_many(body, feed, name, started)
+        _, event, told = single
         warnings = b'"warnings":%b,' % _to_json(told) if told else b""
-        metadata = _metadata(name, started, len(raw))
-        return Response(200, OK_JSON, b'{"events":[%b],%b%b' % (event, warnings, metadata))
+        took = (perf_counter() - started) * 1000
+        return Response(200, OK_JSON, _ONE % (event, warnings, name, took, len(body)))
 
     async def _parse_many(self, body: bytes, feed: Feed, name: bytes, started: float) -> Response:
         """The answer is written as the batch is read: joined at the end, it would stop the loop."""
@@ -80,7 +82,8 @@ class Parser:
             events.write(warnings.getvalue() + b"],")
         if faults:
             events.write(b'"errors":%b,' % _to_json(faults))
-        events.write(_metadata(name, started, len(body)))
+        took = (perf_counter() - started) * 1000
+        events.write(_METADATA % (name, took, len(body)))
         return Response(200, OK_JSON, events.getvalue())
 
 
@@ -88,14 +91,3 @@ def _append(array: BytesIO, opening: bytes, element: bytes) -> None:
     """One more element of a JSON array that begins with `opening`."""
     array.write(b"," if array.tell() else opening)
     array.write(element)
-
-
-def _metadata(source: bytes, started: float, size: int) -> bytes:
-    """The last key of an answer, and its end."""
-    milliseconds, microseconds = divmod(int((perf_counter() - started) * 1e6), 1000)
-    return b'"metadata":{"format":"hl7v2","source":%b,"parseTimeMs":%d.%03d,"rawSize":%d}}' % (
-        source,
-        milliseconds,
-        microseconds,
-        size,
-    )

@@ -4,6 +4,7 @@ import pytest
 
 from fifhir.batch import Splitter, split
 from fifhir.errors import MessageError
+from fifhir.intake import Feed, read_json, read_single
 from fifhir.message import open_message
 
 
@@ -47,6 +48,36 @@ STREAMS = {
 @pytest.mark.parametrize(("stream", "controls"), STREAMS.values(), ids=STREAMS)
 def test_every_message_of_a_stream_is_found_in_order(stream: bytes, controls: list[str]) -> None:
     assert [open_message(piece).get("MSH-10") for piece in split(stream)] == controls
+
+
+@pytest.mark.parametrize("end", [b"", b"\r", b"\x1c\r", b"\n\n", b"\0"])
+@pytest.mark.parametrize(("stream", "controls"), STREAMS.values(), ids=STREAMS)
+def test_what_is_read_as_a_single_message_would_not_be_cut(
+    stream: bytes, controls: list[str], end: bytes
+) -> None:
+    try:
+        single = read_single(stream + end, Feed())
+    except MessageError:
+        assert len(controls) == 1
+        return
+    if single is not None:
+        assert len(split(stream + end)) == len(controls) == 1
+
+
+@pytest.mark.parametrize(
+    "between", [b"", b" ", b"\0", b"\xef\xbb\xbf", b"\x0b", b"\x1c\x0b", b"\n"]
+)
+@pytest.mark.parametrize("mark", [b"MSH", b"FHS", b"BHS", b"BTS", b"FTS"])
+def test_no_mark_is_missed_by_reading_a_single_message(mark: bytes, between: bytes) -> None:
+    assert read_single(ONE + between + mark + b"|^~\\&|x\r", Feed()) is None
+    assert read_single(ONE[:-1] + b"\x1c" + between + mark + b"$%~\\&$x\r", Feed()) is None
+
+
+def test_a_message_of_its_own_is_read_at_once() -> None:
+    for text in (b"", b"OBX|1|TX|||RESULTS SHOW|x\r", b"PID|1||H\xc3\xb6ll\r"):
+        single = read_single(ONE + text, Feed())
+        assert single is not None
+        assert single[0] == read_json(ONE + text, Feed())[0]
 
 
 BROKEN = {
