@@ -8,7 +8,10 @@ its own, which no reader will take for a message, so that nothing is lost unseen
 
 import re
 
-_MARK = re.compile(rb"(?:MSH|FHS|BHS|BTS|FTS)(?=[^A-Za-z0-9\s])")
+# One search a name: re finds a literal at 2 GB/s, one of several at 90 MB/s.
+_MARKS = tuple(
+    re.compile(name + rb"(?=[^A-Za-z0-9\s])") for name in (b"MSH", b"FHS", b"BHS", b"BTS", b"FTS")
+)
 _INDENT = b" \t\x00\xef\xbb\xbf"
 _ENDINGS = b"\r\n\x0b\x1c"
 _ENVELOPES = (b"FHS", b"BHS", b"BTS", b"FTS")
@@ -38,10 +41,11 @@ class Splitter:
         self.offsets = []
         pieces = []
         start = 0
-        for mark in _MARK.finditer(self._pending, self._searched):
-            if mark.start() > start and self._begins_line(mark.start()):
-                pieces += self._cut(start, mark.start())
-                start = mark.start()
+        found = (each.finditer(self._pending, self._searched) for each in _MARKS)
+        for at in sorted(mark.start() for marks in found for mark in marks):
+            if at > start and self._begins_line(at):
+                pieces += self._cut(start, at)
+                start = at
         self._drop(start)
         return pieces + self._overlong()
 
