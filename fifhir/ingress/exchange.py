@@ -7,11 +7,18 @@ from typing import Any, Protocol, TypeAlias
 from msgspec import Struct
 
 
+class Notes(Struct):
+    """What the application has found out about a head, kept for as long as that head comes."""
+
+    feed: Any = None
+
+
 class Request(Struct, gc=False):
     """A request; names of headers are in lower case, and of those that repeat the last counts.
 
-    `spool` gathers a body that comes in several pieces, `by_hand` is its length if the parser
-    does not read it.
+    Of a head seen before, `headers` lack Content-Length, and `notes` are what was noted of it:
+    only what target and headers alone decide may be noted. `spool` gathers a body that comes in
+    several pieces, `by_hand` is its length if the parser does not read it.
     """
 
     method: bytes = b""
@@ -20,6 +27,7 @@ class Request(Struct, gc=False):
     keep_alive: bool = True
     body: bytes = b""
     size: int = 0
+    notes: Notes | None = None
     spool: BytesIO | None = None
     by_hand: int = 0
     chunked: bool = False

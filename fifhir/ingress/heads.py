@@ -9,7 +9,7 @@ import re
 
 from msgspec import Struct
 
-from fifhir.ingress.exchange import Request
+from fifhir.ingress.exchange import Notes, Request
 
 HEAD_LIMIT = 2048  # bytes of a head worth remembering; each connection holds one
 DIGITS_LIMIT = 15  # of a Content-Length; a parser's counter does not overflow with as many
@@ -27,6 +27,7 @@ class Head(Struct, frozen=True, gc=False):
     method: bytes
     target: bytes
     headers: dict[bytes, bytes]
+    notes: Notes
 
     def request(self, data: bytes, limit: int) -> Request | None:
         """The request if `data` is this head and its whole body of at most `limit` bytes."""
@@ -40,7 +41,7 @@ class Head(Struct, frozen=True, gc=False):
         size, begin = int(digits), end + len(self.ending)
         if begin + size != len(data) or size > limit:
             return None
-        return Request(self.method, self.target, self.headers, True, data[begin:], size)
+        return Request(self.method, self.target, self.headers, True, data[begin:], size, self.notes)
 
 
 def is_usual(request: Request) -> bool:
@@ -68,4 +69,4 @@ def remembered(
         return None
     shared = {name: value for name, value in headers.items() if name != b"content-length"}
     start, stop = lengths[0].span(1)
-    return Head(data[:start], data[stop:end], method, target, shared)
+    return Head(data[:start], data[stop:end], method, target, shared, Notes())

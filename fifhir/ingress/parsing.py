@@ -39,12 +39,11 @@ class Parser:
     def answer(self, request: Request) -> Answer:
         """One message is answered at once; a batch lets other connections have their turns."""
         started = perf_counter()
-        if bodies.is_json(request):
-            envelope = bodies.open_envelope(request.body)
-            body, source = bodies.unwrap(envelope), envelope.source or bodies.DEFAULT_SOURCE
+        notes = request.notes
+        if notes is not None and notes.feed is not None:
+            body, (feed, name) = request.body, notes.feed
         else:
-            body, source = request.body, bodies.raw_source(request)
-        feed, name = self._feeds.named(source)
+            body, (feed, name) = self._open(request)
         if len(body) > SLICE and not is_single(body):
             return self._parse_many(body, feed, name, started)
         try:
@@ -58,6 +57,17 @@ class Parser:
         warnings = b'"warnings":%b,' % _to_json(told) if told else b""
         took = (perf_counter() - started) * 1000
         return Response(200, OK_JSON, _ONE % (event, warnings, name, took, len(body)))
+
+    def _open(self, request: Request) -> tuple[bytes, tuple[Feed, bytes]]:
+        """The messages, and the feed they come from; that of a raw body is noted on its head."""
+        if bodies.is_json(request):
+            envelope = bodies.open_envelope(request.body)
+            source = envelope.source or bodies.DEFAULT_SOURCE
+            return bodies.unwrap(envelope), self._feeds.named(source)
+        feed = self._feeds.named(bodies.raw_source(request))
+        if request.notes is not None:
+            request.notes.feed = feed
+        return request.body, feed
 
     async def _parse_many(self, body: bytes, feed: Feed, name: bytes, started: float) -> Response:
         """The answer is written as the batch is read: joined at the end, it would stop the loop."""

@@ -115,6 +115,27 @@ def test_the_source_may_come_in_a_header(api: Api) -> None:
     assert told["metadata"]["source"] == told["events"][0]["source"] == "south"
 
 
+def test_each_request_of_a_connection_is_of_its_own_source_and_kind(api: Api) -> None:
+    north, south = {**RAW, "X-Source": "north"}, {**RAW, "X-Source": "south"}
+    mistyped = {**RAW, "Content-Type": "image/png"}
+    json_ = enveloped(ADT.decode(), source="east").ljust(len(ADT) + 500)
+    plan = [("north", ADT, north), ("north", BROKEN, north), ("north", ADT + b"ZZZ|1\r", north)]
+    plan += [("north", ADT, north), ("south", ADT, south), ("", ADT, mistyped)]
+    plan += [("east", json_, {**JSON, "X-Source": "no"})] * 2
+    plan += [("west", json_.replace(b"east", b"west"), {**JSON, "X-Source": "no"})]
+    client = http.client.HTTPConnection("127.0.0.1", api.port, timeout=20)
+    try:
+        for source, body, headers in plan * 2:
+            client.request("POST", "/api/v1/parse", body, headers)
+            told = json.loads(client.getresponse().read())
+            if body is BROKEN or not source:
+                assert "events" not in told
+            else:
+                assert told["metadata"]["source"] == told["events"][0]["source"] == source
+    finally:
+        client.close()
+
+
 @pytest.mark.parametrize("source", ["a" * 129, "a%0ab", "a&source=b", "%00", "%ff"])
 def test_a_bad_source_is_refused(api: Api, source: str) -> None:
     assert api.post(f"parse?source={source}", ADT)[0] == 400
