@@ -88,6 +88,78 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
 
 
+class Mllp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The listener for MLLP. Whether there is one, and where, is settled at the start."""
+
+    enabled: Annotated[bool, Meta(description="Whether to listen for MLLP.")] = False
+    host: Annotated[str, Meta(min_length=1, description="Address or name to listen on.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[Port, Meta(description="TCP port of MLLP; 0 takes a free one.")] = 2575
+    source: Annotated[
+        str, Meta(min_length=1, description="What events of this listener are called after.")
+    ] = "mllp"
+    ack: Annotated[
+        Literal["auto", "application", "enhanced"],
+        Meta(
+            description="auto answers as MSH-15 and MSH-16 of the message ask; application always "
+            "with one AA, AE or AR; enhanced always with one CA, CE or CR."
+        ),
+    ] = "auto"
+    application: Annotated[
+        str,
+        Meta(description="MSH-3 of acknowledgments; empty takes MSH-5 of the message."),
+    ] = ""
+    facility: Annotated[
+        str, Meta(description="MSH-4 of acknowledgments; empty takes MSH-6 of the message.")
+    ] = ""
+    error_segment: Annotated[
+        bool, Meta(description="Whether a refusal has an ERR segment, or MSA-3 alone.")
+    ] = True
+    max_frame_bytes: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            le=64 * 1024 * 1024,
+            description="Largest message in bytes; a larger one closes the connection.",
+        ),
+    ] = 16 * 1024 * 1024
+    max_in_flight_bytes: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            le=1 << 36,
+            description="Bytes of messages a worker holds that are not answered yet; what goes "
+            "past it closes its connection.",
+        ),
+    ] = 256 * 1024 * 1024
+    max_connections: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Open MLLP connections a worker.")
+    ] = 1000
+    frame_timeout: Annotated[
+        Duration, Meta(ge=0.1, le=3600, description="Longest time from a frame's VT to its end.")
+    ] = 10.0
+    idle_timeout: Annotated[
+        Duration,
+        Meta(ge=1, le=604_800, description="How long a connection may be silent between frames."),
+    ] = 3600.0
+    insecure: Annotated[
+        bool,
+        Meta(description="Listen beyond this machine although senders are not authenticated."),
+    ] = False
+
+    def faults(self) -> Faults:
+        if self.enabled and not self.insecure and not _loopback(self.host):
+            yield (
+                ("host",),
+                f"'{self.host}' is reachable from other machines and MLLP has neither "
+                "encryption nor authentication; listen on 127.0.0.1, or set mllp.insecure if the "
+                "network in front of it is trusted",
+            )
+        if self.max_in_flight_bytes < self.max_frame_bytes:
+            yield ("max_in_flight_bytes",), "must be at least mllp.max_frame_bytes"
+
+
 class WorkflowSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The workflow that events run through."""
 
@@ -118,6 +190,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
     server: Server = Server()
+    mllp: Mllp = Mllp()
     workflow: WorkflowSettings = WorkflowSettings()
     observability: Observability = Observability()
 
@@ -125,6 +198,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         port = self.server.port
         if self.observability.metrics_enabled and port and port == self.observability.metrics_port:
             yield ("observability", "metrics_port"), f"{port} is server.port already"
+        taken = {self.server.port: "server.port"}
+        if self.observability.metrics_enabled:
+            taken[self.observability.metrics_port] = "observability.metrics_port"
+        if self.mllp.enabled and self.mllp.port and self.mllp.port in taken:
+            yield ("mllp", "port"), f"{self.mllp.port} is {taken[self.mllp.port]} already"
 
 
 def load(path: str | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> Settings:

@@ -39,9 +39,10 @@ def run(
     workers and the log stay what they are until the next start. `ready` is told the URL of the
     API once all workers serve.
     """
-    server, watched = settings.server, settings.observability
+    server, mllp, watched = settings.server, settings.mllp, settings.observability
     try:
         sock = machine.listen(server.host, server.port)
+        frames = machine.listen(mllp.host, mllp.port) if mllp.enabled else None
         desk = (
             machine.listen(server.host, watched.metrics_port) if watched.metrics_enabled else None
         )
@@ -51,17 +52,21 @@ def run(
     machine.raise_file_limit()
     build = {"version": metadata.version("fifhir"), "tokenizer": TOKENIZER}
     catalogue = Catalogue(
-        event_types=EVENT_TYPES, sources=workflow.sources, routes=workflow.actions, build=build
+        event_types=EVENT_TYPES,
+        sources=_sources(settings, workflow),
+        routes=workflow.actions,
+        build=build,
     )
     workers = server.workers or machine.cpus()
     board = Scoreboard(catalogue, 4 * max(workers, ROOM // 2))
 
     def crew(settings: Settings, workflow: Workflow) -> Body:
-        catalogue.admit(workflow.sources, workflow.actions)
-        return partial(worker.run, worker.Duty(sock, board, settings, workflow, log))
+        catalogue.admit(_sources(settings, workflow), workflow.actions)
+        return partial(worker.run, worker.Duty(sock, board, settings, workflow, log, frames))
 
     def tell() -> None:
         where = {"operations": f"http://{machine.address(desk)}"} if desk else {}
+        where |= {"mllp": machine.address(frames)} if frames else {}
         url = f"http://{machine.address(sock)}"
         log.info("ready", address=url, **where, workers=workers, pid=os.getpid(), **build)
         with contextlib.suppress(OSError):  # the terminal is gone, which is no reason to stop
@@ -77,3 +82,8 @@ def run(
         tell,
     )
     return Supervisor(board, log, plan, Limits(shutdown=server.shutdown_timeout)).run()
+
+
+def _sources(settings: Settings, workflow: Workflow) -> tuple[str, ...]:
+    """Every source whose events are counted under its own name."""
+    return (*workflow.sources, *([settings.mllp.source] if settings.mllp.enabled else []))

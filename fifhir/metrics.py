@@ -49,6 +49,11 @@ STATUSES = (
     *(200, 202, 400, 401, 403, 404, 405, 408, 411, 413, 414, 415, 417, 422, 429, 431),
     *(500, 501, 503, 505, 0),  # 0 stands for any other
 )
+MLLP_OUTCOMES = ("accepted", "error", "rejected", "failed")
+MLLP_REFUSALS = (
+    *("garbage", "too_large", "unfinished", "no_cr", "restarted"),
+    *("frame_timeout", "overload"),
+)
 
 
 class Family(NamedTuple):
@@ -104,6 +109,22 @@ CAPPED = Family(
     "Times a worker stopped accepting because it held all the connections it may.",
     "counter",
 )
+MLLP_OPEN = Family("fi_fhir_mllp_connections", "Open MLLP connections of all workers.", "sum")
+MLLP = Family(
+    "fi_fhir_mllp_messages_total",
+    "Messages that came in MLLP frames, by what became of them.",
+    "counter",
+    ("outcome",),
+)
+MLLP_REFUSED = Family(
+    "fi_fhir_mllp_frames_refused_total",
+    "Beginnings of MLLP frames that did not become messages.",
+    "counter",
+    ("reason",),
+)
+MLLP_DROPPED = Family(
+    "fi_fhir_mllp_dropped_bytes_total", "Bytes that belonged to no whole MLLP frame.", "counter"
+)
 RESPAWNS = Family(
     "fi_fhir_worker_respawns_total", "Workers replaced after an end.", "counter", ("cause",)
 )
@@ -113,6 +134,7 @@ LOST_LINES = Family("fi_fhir_log_lines_dropped_total", "Log lines nobody took.",
 
 FAMILIES = (
     *(PROCESSED, IN_PROGRESS, DURATION, ACTION_ERRORS, DLQ_SIZE, BREAKER, REJECTED, ERRORS),
+    *(MLLP_OPEN, MLLP, MLLP_REFUSED, MLLP_DROPPED),
     *(HTTP, OPEN, CAPPED, RESPAWNS, RELOADED, LOOP_LAG, LOST_LINES),
 )
 
@@ -147,6 +169,10 @@ class Catalogue:
         self.dlq_size = self._slot(DLQ_SIZE)
         self.capped = self._slot(CAPPED)
         self.reloaded = self._slot(RELOADED)
+        self.mllp_connections = self._slot(MLLP_OPEN)
+        self.mllp_dropped = self._slot(MLLP_DROPPED)
+        self.mllp = {outcome: self._slot(MLLP, outcome) for outcome in MLLP_OUTCOMES}
+        self.mllp_refused = {reason: self._slot(MLLP_REFUSED, reason) for reason in MLLP_REFUSALS}
         self._requests = {
             (path, status): self._slot(HTTP, path, str(status or OTHER))
             for path in PATHS

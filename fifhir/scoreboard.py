@@ -167,9 +167,10 @@ class Scoreboard:
             totals[slot] = max(slab[slot] for slab in slabs)
         return totals
 
-    def least(self, now: float) -> float:
+    def least(self, now: float, count: int = CONNECTIONS) -> float:
         """The fewest connections any serving worker has; infinite if none is known to serve.
 
+        `count` is the word of a slab that holds the number of one kind of connection.
         A worker that has not been heard of lately is left out, else a hung one would keep all
         others from accepting.
         """
@@ -177,7 +178,7 @@ class Scoreboard:
         for slab in self._slabs[: int(self._head[_SPAN])]:
             words = slab.words
             if words[STATE] == READY and now - words[HEARTBEAT] < STALE:
-                least = min(least, words[CONNECTIONS])
+                least = min(least, words[count])
         return least
 
     def uptime(self) -> float:

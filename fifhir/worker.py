@@ -1,4 +1,4 @@
-"""One worker: an event loop made after the fork, and the API on the inherited socket.
+"""One worker: an event loop made after the fork, and HTTP and MLLP on the inherited sockets.
 
 It runs until SIGTERM, then answers what it has begun and leaves. The supervisor knows it by its
 heartbeat alone.
@@ -16,7 +16,7 @@ import uvloop
 from msgspec import Struct
 
 from fifhir.config import Settings
-from fifhir.ingress import api
+from fifhir.ingress import api, mllp
 from fifhir.logs import Log, adopt
 from fifhir.metrics import DROPPED, LAG
 from fifhir.scoreboard import DRAINING, READY, Scoreboard, Slab
@@ -28,13 +28,17 @@ PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 
 
 class Duty(Struct, frozen=True):
-    """All that a worker needs; made before the fork and shared by every worker of a crew."""
+    """All that a worker needs; made before the fork and shared by every worker of a crew.
+
+    `frames` is the socket for MLLP, if there is one.
+    """
 
     sock: socket
     board: Scoreboard
     settings: Settings
     workflow: Workflow
     log: Log
+    frames: socket | None = None
 
 
 def run(duty: Duty, slot: int) -> int:
@@ -59,13 +63,15 @@ async def _serve(duty: Duty, slot: int) -> int:
     loop.add_signal_handler(signal.SIGTERM, told_to_stop.set)
     loop.add_signal_handler(signal.SIGUSR1, duty.log.reopen)
     server = api.serve(duty, slab)
+    listener = mllp.serve(duty, duty.frames, slab) if duty.frames else None
     Pulse(loop, slab, duty.log).beat()
     slab.state = READY
     await told_to_stop.wait()
     # The kernel ends a drain that hangs, even when no supervisor is left to do it.
     signal.alarm(math.ceil(patience) + 1)
     slab.state = DRAINING
-    await server.drain(patience)
+    drains = [each.drain(patience) for each in (server, listener) if each]
+    await asyncio.gather(*drains)
     return 0
 
 

@@ -50,7 +50,7 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
         ),
     ] = False,
 ) -> None:
-    """Take HL7 v2 over HTTP, run every event through the workflow, until SIGTERM.
+    """Take HL7 v2 over HTTP and MLLP, run every event through the workflow, until SIGTERM.
 
     Settings come from defaults, the file, FI_FHIR_* in the environment and these options, each
     over the one before. The log is on stdout. HUP reloads, TTIN and TTOU make one worker more or

@@ -74,12 +74,25 @@ def test_every_variable_reaches_its_setting(variable: str) -> None:
         "metrics_endpoint": "/m",
         "config_path": "w",
         "log_format": "json",
+        "enabled": "true",
+        "ack": "enhanced",
+        "error_segment": "false",
+        "max_in_flight_bytes": str(1 << 30),
     }
     text = words.get(key, "7s" if key.endswith("timeout") else "1024")
     settings = load(None, {variable: text}, {})
     value = getattr(getattr(settings, section), key)
     assert str(value).lower() in (text, text.replace("s", ".0"))
     assert value != getattr(getattr(load(None, {}, {}), section), key)
+
+
+def test_mllp_takes_no_port_and_no_address_that_is_not_its_own() -> None:
+    enabled = {"FI_FHIR_MLLP_ENABLED": "true"}
+    (taken,) = faults(None, {**enabled, "FI_FHIR_MLLP_PORT": "9090"})
+    assert taken.endswith("9090 is observability.metrics_port already")
+    (open_to_all,) = faults(None, {**enabled, "FI_FHIR_MLLP_HOST": "0.0.0.0"})  # noqa: S104
+    assert "mllp.insecure" in open_to_all
+    assert not load(None, {"FI_FHIR_MLLP_HOST": "0.0.0.0"}, {}).mllp.enabled  # noqa: S104
 
 
 def test_the_service_variables_of_kubernetes_are_not_ours() -> None:

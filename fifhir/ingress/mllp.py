@@ -1,0 +1,172 @@
+"""All MLLP connections of one worker: accepted, timed, drained. Sockets only.
+
+Each connection's messages run one after another, and are answered in their order.
+"""
+
+import asyncio
+import socket
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from fifhir.config import Mllp, Settings
+from fifhir.ingress.gate import Gate, keep_alive
+from fifhir.ingress.mllp_connection import Connection
+from fifhir.ingress.receiving import Receiver
+from fifhir.logs import Log, place
+from fifhir.scoreboard import Scoreboard, Slab
+from fifhir.workflow.engine import Workflow
+
+TICK = 0.25  # seconds; how often the times of all connections are looked at
+
+
+class Duty(Protocol):
+    """What a worker was started with."""
+
+    @property
+    def board(self) -> Scoreboard: ...
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def workflow(self) -> Workflow: ...
+    @property
+    def log(self) -> Log: ...
+
+
+def serve(duty: Duty, sock: socket.socket, slab: Slab) -> "Listener":
+    """MLLP is served on the running loop, until the listener is drained."""
+    settings, catalogue = duty.settings.mllp, duty.board.catalogue
+    receiver = Receiver(settings, duty.workflow, catalogue, slab, duty.log)
+    return Listener(sock, receiver, settings, duty, slab)
+
+
+class Listener:
+    """Accepts on the running loop; owns every connection and every message being answered.
+
+    `held` counts the bytes of frames that are not answered yet, `now` is as fine as the tick.
+    """
+
+    def __init__(
+        self, sock: socket.socket, receiver: Receiver, settings: Mllp, duty: Duty, slab: Slab
+    ) -> None:
+        self.loop = loop = asyncio.get_running_loop()
+        self.receiver = receiver
+        self.limits = settings
+        self.now = loop.time()
+        self.held = 0
+        self.draining = False
+        self._connections: set[Connection] = set()
+        self._arrivals: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._slab = slab
+        self._board = duty.board
+        self._log = duty.log
+        self._count = duty.board.catalogue.mllp_connections
+        self._clock = loop.call_later(TICK, self._tick)
+        self._gate = Gate(loop, sock, settings.max_connections, self)
+        keep_alive(sock, duty.settings.server.write_timeout)
+        self._gate.open()
+
+    async def drain(self, seconds: float) -> None:
+        """Every frame that has begun is answered, and every connection closed.
+
+        What is not done after `seconds` is cut off, without an answer.
+        """
+        self._gate.close()
+        self.draining = True
+        for connection in tuple(self._connections):
+            connection.retire()
+        try:
+            async with asyncio.timeout(seconds):
+                while self._gate.count or self._tasks:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            await self._cut()
+        self._clock.cancel()
+
+    # A connection's side.
+
+    def made(self, connection: Connection) -> None:
+        self._connections.add(connection)
+        if self.draining:
+            connection.retire()
+
+    def lost(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._gate.release()
+        self._changed.set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` to its end, whatever becomes of its connection."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def refuse(self, reason: str) -> None:
+        """A connection cannot go on; its frame is no message."""
+        self.tally(reason, 1)
+        self._slab.add(self._board.catalogue.error("ingress"))
+        self._log.warn("mllp connection closed", reason=reason, source=self.limits.source)
+
+    def tally(self, reason: str, times: int) -> None:
+        self._slab.add(self._board.catalogue.mllp_refused[reason], times)
+
+    def drop(self, count: int) -> None:
+        self._slab.add(self._board.catalogue.mllp_dropped, count)
+
+    def fail(self, error: BaseException) -> None:
+        """A fault of ours ended the answer to a message."""
+        self.receiver.fail("internal_error")
+        self._log.error(
+            "message failed", exception=type(error).__name__, place=place(error.__traceback__)
+        )
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self.draining:
+            self._changed.set()
+
+    # The gate's side.
+
+    def least(self, now: float) -> float:
+        return self._board.least(now, self._count)
+
+    def publish(self, count: int) -> None:
+        self._slab.set(self._count, count)
+
+    def admit(self, sock: socket.socket) -> None:
+        task = self.loop.create_task(self._attach(sock))
+        self._arrivals.add(task)
+        task.add_done_callback(self._arrivals.discard)
+
+    async def _attach(self, sock: socket.socket) -> None:
+        try:
+            await self.loop.connect_accepted_socket(lambda: Connection(self), sock)
+        except OSError:  # the peer has gone before it was made
+            sock.close()
+            self._gate.release()
+
+    def shed(self, sock: socket.socket) -> None:
+        """Past the cap there is nothing to say: an answer to no message would confuse a sender."""
+        sock.close()
+
+    def complain(self, reason: str) -> None:
+        self._slab.add(self._board.catalogue.capped)
+        self._log.warn("not accepting mllp connections", reason=reason)
+
+    # Time.
+
+    def _tick(self) -> None:
+        self.now = now = self.loop.time()
+        self._clock = self.loop.call_later(TICK, self._tick)
+        for connection in tuple(self._connections):
+            connection.check(now)
+
+    async def _cut(self) -> None:
+        for connection in tuple(self._connections):
+            connection.transport.abort()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,271 @@
+"""One MLLP connection: messages to the receiver one by one, acknowledgments out in their order.
+
+Every buffer has a bound: reading stops while messages wait or the peer does not take its answers,
+so a connection holds at most two reads of frames and one unfinished frame. A connection that
+cannot go on first answers the messages that came before, then shuts down its side and drops what
+still comes: closing at once would send a reset, which may overtake those answers.
+"""
+
+import asyncio
+import fcntl
+import math
+import termios
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from fifhir.config import Mllp
+from fifhir.mllp import Framer
+
+BURST = 64  # messages in a row before other connections get their turn
+WAITING = 2  # messages that may wait before reading stops
+DEADLINE = 60.0  # seconds a message may run; each destination has a deadline of its own
+WRITE_TIMEOUT = 30.0  # seconds a peer may leave its answers untaken
+LINGER = 2.0  # seconds what a peer still sends is dropped
+
+
+class Receiver(Protocol):
+    """What answers messages: frames, none, or None for close."""
+
+    async def answer(self, message: bytes) -> bytes | None: ...
+    def fail(self, reason: str) -> None: ...
+
+
+class Owner(Protocol):
+    """What a connection needs of the listener it belongs to."""
+
+    limits: Mllp
+    now: float
+    held: int
+
+    @property
+    def receiver(self) -> Receiver: ...
+    def made(self, connection: "Connection") -> None: ...
+    def lost(self, connection: "Connection") -> None: ...
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
+    def refuse(self, reason: str) -> None: ...
+    def tally(self, reason: str, times: int) -> None: ...
+    def drop(self, count: int) -> None: ...
+    def fail(self, error: BaseException) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """The protocol object of one accepted socket.
+
+    `queue` holds the messages read and not begun; `task` works it off. `since` is when the frame
+    now being read began, or the last one ended; `started` when the message at hand began to run.
+    A `leaving` connection takes the frame that has begun and no more. Once `deaf` nothing is
+    read; `lingering` it only waits for the peer to close.
+    """
+
+    __slots__ = (
+        *("listener", "transport", "framer", "queue", "task", "since", "started", "stalled"),
+        *("reading", "writable", "leaving", "deaf", "half_closed", "lingering"),
+    )
+
+    def __init__(self, listener: Owner) -> None:
+        self.listener = listener
+        self.transport: asyncio.Transport
+        self.framer = Framer(listener.limits.max_frame_bytes)
+        self.queue: deque[bytes] = deque()
+        self.task: asyncio.Task[None] | None = None
+        self.since = listener.now
+        self.started = math.inf
+        self.stalled = math.inf
+        self.reading = True
+        self.writable = True
+        self.leaving = False
+        self.deaf = False
+        self.half_closed = False
+        self.lingering = False
+
+    # The transport's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        self.listener.made(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """What waits is dropped, nobody having been promised anything; what runs, runs on."""
+        self._hear_no_more()
+        self._empty_queue()
+        self.listener.lost(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.deaf:
+            return
+        framer, listener = self.framer, self.listener
+        begun, held = framer.begun, framer.held
+        messages = framer.feed(data)
+        if messages or not begun:
+            self.since = listener.now
+        if self.leaving:
+            messages = messages[:1] if begun else messages
+            self.deaf = bool(messages) if begun else not framer.begun
+        self.queue += messages
+        listener.held += sum(map(len, messages)) + framer.held - held
+        self._tell_of_losses()
+        if framer.fault:
+            self._refuse(framer.fault)
+        elif listener.held > listener.limits.max_in_flight_bytes:
+            self._refuse("overload")
+        self._settle()
+
+    def eof_received(self) -> bool:
+        """A peer that has shut down its side still gets the answers it waits for."""
+        self.half_closed = True
+        self._hear_no_more()
+        return bool(self.task or self.queue) and not self.lingering
+
+    def pause_writing(self) -> None:
+        self.writable = False
+        self.stalled = self.listener.now
+        self._set_reading()
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        self.stalled = math.inf
+        self._settle()
+
+    # Answering.
+
+    def _settle(self) -> None:
+        """Whatever can go on goes on; what is done leaves."""
+        if self.queue and self.task is None and self.writable:
+            self.task = self.listener.spawn(self._work())
+        elif self.deaf and not self.queue and self.task is None:
+            self._leave()
+        self._set_reading()
+
+    async def _work(self) -> None:
+        """The messages that wait are answered, as long as the peer takes the answers."""
+        budget, going_on = BURST, True
+        try:
+            while self.queue and self.writable and going_on:
+                if not budget:
+                    budget = BURST
+                    await asyncio.sleep(0)
+                    continue
+                budget -= 1
+                going_on = await self._answer(self.queue.popleft())
+        except asyncio.CancelledError:
+            going_on = False
+            raise
+        except Exception as error:
+            going_on = False
+            self.listener.fail(error)
+        finally:
+            self.task = None
+            if not going_on:
+                self._empty_queue()
+                self.deaf = True
+            self._settle()
+
+    async def _answer(self, message: bytes) -> bool:
+        """The message has run and, if that is due, is answered; False: no promise, close."""
+        self.started = self.listener.now
+        try:
+            answer = await self.listener.receiver.answer(message)
+        finally:
+            self.started = math.inf
+            self.listener.held -= len(message)
+            if not self.framer.begun:
+                self.since = self.listener.now
+        if answer and not (self.transport.is_closing() or self.lingering):
+            self.transport.write(answer)
+        return answer is not None
+
+    def _refuse(self, reason: str) -> None:
+        """Answer what came before, then close; what cannot be read is never acknowledged."""
+        self._end_frame()
+        self.deaf = True
+        self.listener.refuse(reason)
+
+    def _leave(self) -> None:
+        if self.lingering or self.transport.is_closing():
+            return
+        self.lingering = True
+        self.since = self.listener.now
+        if self.half_closed:
+            self.transport.close()
+        else:
+            self.transport.write_eof()
+
+    def _set_reading(self) -> None:
+        """Read unless something waits: what is not read, TCP holds back at the sender."""
+        wanted = self.lingering or (self.writable and len(self.queue) < WAITING)
+        if wanted is self.reading or self.transport.is_closing():
+            return
+        self.reading = wanted
+        if wanted:
+            self.since = self.listener.now  # while we did not read, the peer was not late
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+
+    # What is left over.
+
+    def _hear_no_more(self) -> None:
+        """No more will come; a frame that only began is counted as such."""
+        if (fault := self._end_frame()) and not self.deaf:
+            self.listener.refuse(fault)
+        self.deaf = True
+
+    def _end_frame(self) -> str:
+        """What has come of a frame is let go; the fault it ended with."""
+        self.listener.held -= self.framer.held
+        fault = self.framer.finish()
+        self._tell_of_losses()
+        return fault
+
+    def _empty_queue(self) -> None:
+        self.listener.held -= sum(map(len, self.queue))
+        self.queue.clear()
+
+    def _tell_of_losses(self) -> None:
+        framer = self.framer
+        if framer.dropped:
+            self.listener.drop(framer.dropped)
+            framer.dropped = 0
+        if framer.restarts:
+            self.listener.tally("restarted", framer.restarts)
+            framer.restarts = 0
+
+    # The clock's side.
+
+    def retire(self) -> None:
+        """The listener drains: take the frame begun, or what was sent already, and leave."""
+        self.leaving = True
+        if not self.framer.begun and not self._has_unread():
+            self.deaf = True
+        self._settle()
+
+    def check(self, now: float) -> None:
+        """Cut off a peer that keeps this connection waiting longer than its limits allow."""
+        limits = self.listener.limits
+        if self.lingering:
+            unsent = self.transport.get_write_buffer_size()
+            if now - self.since > (WRITE_TIMEOUT if unsent else LINGER):
+                self.transport.abort()
+        elif now - self.stalled > WRITE_TIMEOUT:
+            self.transport.abort()
+        elif self.task is not None:
+            if now - self.started > DEADLINE:
+                self.started = math.inf
+                self.listener.receiver.fail("deadline")
+                self.task.cancel()
+        elif self.framer.begun:
+            if self.reading and now - self.since > limits.frame_timeout:
+                self._time_out()
+        elif now - self.since > limits.idle_timeout:
+            self.transport.close()
+
+    def _time_out(self) -> None:
+        fault = self._end_frame()
+        self._refuse("frame_timeout" if fault == "unfinished" else fault)
+        self._settle()
+
+    def _has_unread(self) -> bool:
+        """Whether the kernel holds bytes of it: a frame that had been sent before we drained."""
+        peer = self.transport.get_extra_info("socket")
+        return fcntl.ioctl(peer.fileno(), termios.FIONREAD, bytes(4)) != bytes(4)

@@ -1,0 +1,106 @@
+"""One MLLP message: through the workflow, and what is answered.
+
+A frame holds one message. An acknowledgment that accepts is made only when every action of every
+matched route was confirmed. Content that fails again when sent again is refused with AE or AR; our
+own trouble is not answered at all, so that the sender sends the message again.
+"""
+
+import secrets
+import time
+from functools import lru_cache
+
+from fifhir import ack, intake
+from fifhir.batch import split
+from fifhir.config import Mllp
+from fifhir.errors import MessageError
+from fifhir.ingress.counting import count
+from fifhir.intake import Feed
+from fifhir.logs import Log
+from fifhir.metrics import Catalogue
+from fifhir.mllp import frame
+from fifhir.scoreboard import Slab
+from fifhir.workflow.engine import Workflow
+
+
+class Receiver:
+    """Answers the messages of one listener."""
+
+    def __init__(
+        self, settings: Mllp, workflow: Workflow, catalogue: Catalogue, slab: Slab, log: Log
+    ) -> None:
+        self._feed = Feed(source=settings.source)
+        self._mode: ack.Mode = settings.ack
+        self._signature = ack.Signature(
+            settings.application.encode(), settings.facility.encode(), settings.error_segment
+        )
+        self._workflow = workflow
+        self._catalogue = catalogue
+        self._slab = slab
+        self._log = log
+
+    async def answer(self, message: bytes) -> bytes | None:
+        """The frames to send back, none for a message that wants none; None: no promise, close."""
+        head = ack.header(message)
+        wrong = ack.fault(head)
+        if wrong is None:
+            try:
+                if not await self._accept(message):
+                    return None
+            except MessageError as fault:
+                wrong = fault
+        if wrong is not None:
+            self._note(wrong)
+        else:
+            self._count("accepted")
+        return b"".join(
+            frame(
+                ack.encode(
+                    head,
+                    code,
+                    wrong,
+                    written=_written(int(time.time())),
+                    control_id=secrets.token_hex(10).upper(),
+                    signature=self._signature,
+                )
+            )
+            for code in ack.codes(head, wrong, self._mode)
+        )
+
+    def fail(self, reason: str) -> None:
+        """A message gets no answer: that is our own trouble."""
+        self._count("failed")
+        self._log.warn("message not acknowledged", reason=reason, source=self._feed.source)
+
+    async def _accept(self, message: bytes) -> bool:
+        event, outcome = await intake.accept(_only(message), self._feed, self._workflow)
+        count(self._slab, self._catalogue, event, outcome)
+        if not outcome.success:
+            self.fail("action_failed")
+        return outcome.success
+
+    def _note(self, wrong: MessageError) -> None:
+        self._count("rejected" if wrong.code in ack.REJECTING else "error")
+        self._slab.add(self._catalogue.error("parse"))
+        self._log.info(
+            "message refused",
+            reason=wrong.reason,
+            location=wrong.location,
+            source=self._feed.source,
+        )
+
+    def _count(self, outcome: str) -> None:
+        self._slab.add(self._catalogue.mllp[outcome])
+
+
+def _only(frame: bytes) -> bytes:
+    """The message of a frame; an envelope around it is left out."""
+    messages = split(frame)
+    if len(messages) > 1:
+        raise MessageError("several_messages", "a frame holds one message, and this one holds more")
+    return messages[0] if messages else frame
+
+
+@lru_cache(maxsize=1)
+def _written(seconds: int) -> str:
+    """A time as MSH-7 has it."""
+    return time.strftime("%Y%m%d%H%M%S+0000", time.gmtime(seconds))
