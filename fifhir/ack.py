@@ -29,7 +29,7 @@ REJECTING = {"200", "201", "202", "203"}
 _REQUESTS = {b"AL", b"NE", b"ER", b"SU"}  # HL7 table 0155
 _STANDARD = b"|^~\\&"
 _DELIMITER = re.compile(rb"[!#-/:-@\[-`{-~]")
-_CONTROL = re.compile(rb"[\x00-\x1a\x1c-\x1f\x7f]")  # ESC shifts in ISO 2022
+_CONTROL = bytes({*range(0x20), 0x7F} - {0x1B})  # ESC shifts in ISO 2022
 _BEFORE = b"\xef\xbb\xbf \t\r\n\x0b\0"
 _UTF_16 = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"M\0": "utf-16-le", b"\0M": "utf-16-be"}
 _LOCATION = re.compile(
@@ -42,31 +42,26 @@ _NOT_TRANSPARENT = ("iso2022", "gb18030", "big5")
 class Header(Struct, frozen=True, kw_only=True):
     """The MSH of a message, good or broken. `fields[n]` is MSH-n in bytes, empty if absent.
 
-    `codec` is what the answer is encoded in, where UTF-8 will not do. `clean` says that every
-    field may be repeated.
+    `told_back[n]` is the same as an answer repeats it: nothing, where it would break the answer.
+    `codec` is what the answer is encoded in, where UTF-8 will not do.
     """
 
     delimiters: bytes
     fields: tuple[bytes, ...]
+    told_back: tuple[bytes, ...]
     codec: str = ""
     acknowledges: bool = False
-    clean: bool = False
 
     def part(self, field: int, component: int) -> bytes:
         """A component of the field's first repetition."""
-        parts = self.fields[field].split(self.delimiters[2:3], 1)[0].split(self.delimiters[1:2])
+        value = self.fields[field].split(self.delimiters[2:3], 1)[0]
+        parts = value.split(self.delimiters[1:2], component)
         return parts[component - 1] if component <= len(parts) else b""
-
-    def repeated(self, field: int) -> bytes:
-        """The field as an answer repeats it: its bytes, or nothing if they cannot be told back."""
-        value = self.fields[field]
-        if self.clean:
-            return value
-        return b"" if len(value) > REPEATED_LIMIT or _CONTROL.search(value) else value
 
 
 _FIELDS = 18
-_UNREADABLE = Header(delimiters=_STANDARD, fields=(b"",) * (_FIELDS + 1))
+_NOTHING = (b"",) * (_FIELDS + 1)
+_UNREADABLE = Header(delimiters=_STANDARD, fields=_NOTHING, told_back=_NOTHING)
 
 
 class Signature(Struct, frozen=True):
@@ -90,14 +85,14 @@ def header(raw: bytes) -> Header:
     if line[:3] != b"MSH" or not _DELIMITER.fullmatch(separator):
         return _UNREADABLE
     values = line.split(separator, _FIELDS)
-    fields = (b"", separator, *values[1:_FIELDS], *(b"",) * (_FIELDS - len(values)))
-    delimiters = _delimiters(separator, fields[2])
+    fields = (b"", separator, *values[1:_FIELDS], *_NOTHING[len(values) : _FIELDS])
+    safe = len(line) <= REPEATED_LIMIT and _is_safe(line)
     return Header(
-        delimiters=delimiters,
+        delimiters=_delimiters(separator, fields[2]),
         fields=fields,
+        told_back=fields if safe else tuple(map(_told_back, fields)),
         codec=codec,
         acknowledges=fields[9].startswith((b"ACK", b"MCF")) or _has_msa(text, separator),
-        clean=len(line) <= REPEATED_LIMIT and not _CONTROL.search(line),
     )
 
 
@@ -107,7 +102,7 @@ def fault(head: Header) -> MessageError | None:
         return MessageError("no_msh", "message does not begin with an MSH segment")
     if not head.fields[10].strip(b' "'):
         return _missing("no_control_id", "MSH-10 is empty", "MSH-10")
-    if not head.repeated(10):
+    if not head.told_back[10]:
         text = "MSH-10 is too long or holds control characters"
         return MessageError("bad_control_id", text, location="MSH-10", code="102")
     if not head.part(9, 1):
@@ -123,16 +118,17 @@ def codes(head: Header, wrong: MessageError | None, mode: Mode) -> tuple[str, ..
     """
     if head.acknowledges:
         return ()
-    accept, application = _asked(head, mode)
-    if wrong is None:
-        letters, due = ("CA", "AA"), (b"AL", b"SU")
-    else:
-        kind = "R" if wrong.code in REJECTING else "E"
-        letters, due = ("C" + kind, "A" + kind), (b"AL", b"ER")
-    wanted = tuple(
-        code for code, asked in zip(letters, (accept, application), strict=True) if asked in due
-    )
-    return wanted if wrong is None else wanted[:1]
+    letter = "A" if wrong is None else "R" if wrong.code in REJECTING else "E"
+    return _due(head.fields[15], head.fields[16], mode, letter)
+
+
+@lru_cache(maxsize=64)
+def _due(accept: bytes, application: bytes, mode: Mode, letter: str) -> tuple[str, ...]:
+    good = letter == "A"
+    wanted = (b"AL", b"SU") if good else (b"AL", b"ER")
+    asked = zip("CA", _asked(accept, application, mode), strict=True)
+    due = tuple(kind + letter for kind, condition in asked if condition in wanted)
+    return due if good else due[:1]
 
 
 def encode(  # noqa: PLR0913 - what an acknowledgment is made of
@@ -153,13 +149,21 @@ def encode(  # noqa: PLR0913 - what an acknowledgment is made of
     return answer.decode("utf-8", "replace").encode(head.codec, "replace") if head.codec else answer
 
 
-def _asked(head: Header, mode: Mode) -> tuple[bytes, bytes]:
+def _is_safe(value: bytes) -> bool:
+    return len(value.translate(None, _CONTROL)) == len(value)
+
+
+def _told_back(value: bytes) -> bytes:
+    return value if len(value) <= REPEATED_LIMIT and _is_safe(value) else b""
+
+
+def _asked(accept: bytes, application: bytes, mode: Mode) -> tuple[bytes, bytes]:
     """When to send the accept and the application acknowledgment (HL7 table 0155)."""
     if mode == "application":
         return b"NE", b"AL"
     if mode == "enhanced":
         return b"AL", b"NE"
-    accept, application = _request(head.fields[15]), _request(head.fields[16])
+    accept, application = _request(accept), _request(application)
     if not accept and not application:
         return b"NE", b"AL"  # original mode
     return accept or b"NE", application or b"NE"
@@ -178,24 +182,24 @@ def _msh(head: Header, written: str, control_id: str, signature: Signature) -> l
     return [
         b"MSH",
         head.delimiters[1:],
-        _escaped(head, signature.application) or head.repeated(5),
-        _escaped(head, signature.facility) or head.repeated(6),
-        head.repeated(3),
-        head.repeated(4),
+        _escaped(head, signature.application) or head.told_back[5],
+        _escaped(head, signature.facility) or head.told_back[6],
+        head.told_back[3],
+        head.told_back[4],
         _escaped(head, written.encode()),
         b"",
         kind,
         control_id.encode(),
-        head.repeated(11),
-        head.repeated(12) or _escaped(head, HIGHEST_VERSION),
+        head.told_back[11],
+        head.told_back[12] or _escaped(head, HIGHEST_VERSION),
         *(b"",) * 5,
-        head.repeated(18),
+        head.told_back[18],
     ]
 
 
 def _msa(head: Header, code: str, wrong: MessageError | None) -> list[bytes]:
     text = b"" if wrong is None else _escaped(head, str(wrong).encode())
-    return [b"MSA", code.encode(), head.repeated(10), text]
+    return [b"MSA", code.encode(), head.told_back[10], text]
 
 
 def _err(head: Header, wrong: MessageError) -> list[bytes]:
@@ -284,8 +288,8 @@ def _line(text: bytes) -> bytes:
 
 
 def _has_msa(text: bytes, separator: bytes) -> bool:
-    mark = b"MSA" + separator
-    return b"\r" + mark in text or b"\n" + mark in text
+    at = text.find(b"MSA" + separator)
+    return at > 0 and (b"\rMSA" + separator in text or b"\nMSA" + separator in text)
 
 
 def _redecoded(line: bytes) -> tuple[bytes, str]:

@@ -87,8 +87,8 @@ class Framer:
         return messages
 
     def _message(self, data: bytes | bytearray, start: int, end: int) -> bytes:
-        again = data.rfind(RESTART, start, end)
-        if again >= 0:
+        if data.find(RESTART, start, end) >= 0:  # from the front it is found much faster
+            again = data.rfind(RESTART, start, end)
             self.restarts += 1
             self._drop(again - start + 1)
             start = again + 1

@@ -37,6 +37,8 @@ class Receiver:
         self._catalogue = catalogue
         self._slab = slab
         self._log = log
+        self._prefix = secrets.token_hex(5).upper()  # no two workers have the same
+        self._sent = 0
 
     async def answer(self, message: bytes) -> bytes | None:
         """The frames to send back, none for a message that wants none; None: no promise, close."""
@@ -52,24 +54,26 @@ class Receiver:
             self._note(wrong)
         else:
             self._count("accepted")
-        return b"".join(
-            frame(
-                ack.encode(
-                    head,
-                    code,
-                    wrong,
-                    written=_written(int(time.time())),
-                    control_id=secrets.token_hex(10).upper(),
-                    signature=self._signature,
-                )
-            )
-            for code in ack.codes(head, wrong, self._mode)
-        )
+        due = ack.codes(head, wrong, self._mode)
+        return b"".join([self._acknowledge(head, code, wrong) for code in due])
 
     def fail(self, reason: str) -> None:
         """A message gets no answer: that is our own trouble."""
         self._count("failed")
         self._log.warn("message not acknowledged", reason=reason, source=self._feed.source)
+
+    def _acknowledge(self, head: ack.Header, code: str, wrong: MessageError | None) -> bytes:
+        self._sent += 1
+        return frame(
+            ack.encode(
+                head,
+                code,
+                wrong,
+                written=_written(int(time.time())),
+                control_id=f"{self._prefix}{self._sent:010}",
+                signature=self._signature,
+            )
+        )
 
     async def _accept(self, message: bytes) -> bool:
         event, outcome = await intake.accept(_only(message), self._feed, self._workflow)
@@ -94,6 +98,8 @@ class Receiver:
 
 def _only(frame: bytes) -> bytes:
     """The message of a frame; an envelope around it is left out."""
+    if frame.startswith(b"MSH") and frame.find(b"MSH", 3) < 0:
+        return frame
     messages = split(frame)
     if len(messages) > 1:
         raise MessageError("several_messages", "a frame holds one message, and this one holds more")

@@ -374,9 +374,11 @@ def test_a_reload_serves_on_with_the_new_workflow(mllp: Mllp, tmp_path: Path) ->
     workflow = tmp_path / "workflow.yaml"
     workflow.write_text("name: one\nroutes: [{name: first, actions: [{type: log}]}]\n")
     daemon, connect = mllp("--workers", "1", "--workflow", str(workflow))
+    (old,) = daemon.pids()
     workflow.write_text("name: two\nroutes: [{name: second, actions: [{type: log}]}]\n")
     daemon.send(signal.SIGHUP)
     daemon.until_logged("reloaded")
+    daemon.until(lambda: not daemon.alive(old))
     with closing(connect()) as peer:
         assert peer.send(frame(admit(1))).msa() == b"MSA|AA|1"
     daemon.until_logged("Event processed")
