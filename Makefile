@@ -46,7 +46,7 @@ docs: ext ## write the parts of docs/ that follow from the code
 setup: ext ## .venv with the locked dependencies and the project in place
 	@echo "ready: $(BIN)/fi-fhir"
 
-ext: $(VENV)/.built ## the compiled tokenizer, rebuilt when its source has changed
+ext: $(VENV)/.built ## the compiled modules, rebuilt when a source has changed
 
 clean: ## remove everything that make has made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -99,7 +99,7 @@ $(VENV)/.bench: requirements/bench.txt $(VENV)/.built
 	@$(INSTALL) --require-hashes -r requirements/bench.txt
 	@touch $@
 
-$(VENV)/.built: $(VENV)/.locked pyproject.toml setup.py fifhir/_hl7parse.pyx
+$(VENV)/.built: $(VENV)/.locked pyproject.toml setup.py $(wildcard fifhir/*.pyx fifhir/*.pxd)
 	@echo "compiling the tokenizer"
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -1,9 +1,5 @@
 """The compiled tokenizer's surface; what it means is said in `_hl7parse_py.py`."""
 
-from typing import Any
-
-from fifhir import dtm
-
 MESSAGE_LIMIT: int
 FIELD_LIMIT: int
 
@@ -52,22 +48,3 @@ class Tokens:
         subcomponent: int = 1,
     ) -> str | None: ...
     def decoded(self, value: bytes) -> str | None: ...
-
-class Plan:
-    def __init__(self, slots: tuple[bytes, ...], node: tuple[Any, ...]) -> None: ...
-    @property
-    def slots(self) -> tuple[bytes, ...]: ...
-    @property
-    def node(self) -> tuple[Any, ...]: ...
-    def build(
-        self, tokens: Tokens, given: tuple[Any, ...], zone: dtm.Zone
-    ) -> tuple[Any, list[tuple[int, int]]]: ...
-    def write(
-        self, tokens: Tokens, given: tuple[Any, ...], zone: dtm.Zone
-    ) -> tuple[bytes, list[tuple[int, int]]]: ...
-
-class Plans:
-    def __init__(self, plans: dict[bytes, tuple[str, Plan, tuple[bytes, ...]]]) -> None: ...
-    def write(
-        self, tokens: Tokens, given: tuple[Any, ...], zone: dtm.Zone
-    ) -> tuple[str, bytes] | None: ...

@@ -10,27 +10,24 @@ from typing import TYPE_CHECKING
 from fifhir import path, tables
 from fifhir.errors import MessageError
 
-if TYPE_CHECKING:
-    from fifhir._hl7parse import Plan, Plans, Tokens, uuid_text
-
-    TOKENIZER: str
-elif os.environ.get("FIFHIR_TOKENIZER", "auto") == "python":
-    from fifhir._hl7parse_py import Plan, Plans, Tokens, uuid_text
-
-    TOKENIZER = "python"
-else:
+TOKENIZER = os.environ.get("FIFHIR_TOKENIZER", "auto")
+if TYPE_CHECKING or TOKENIZER != "python":
     try:
-        from fifhir._hl7parse import Plan, Plans, Tokens, uuid_text
-
-        TOKENIZER = "compiled"
+        from fifhir._hl7json import Plans, write
+        from fifhir._hl7parse import Tokens, uuid_text
+        from fifhir._hl7plan import Plan
     except ImportError:
-        if os.environ.get("FIFHIR_TOKENIZER") == "compiled":
+        if TOKENIZER == "compiled":
             raise
-        from fifhir._hl7parse_py import Plan, Plans, Tokens, uuid_text
-
         TOKENIZER = "python"
+    else:
+        TOKENIZER = "compiled"
+if not TYPE_CHECKING and TOKENIZER == "python":  # all or nothing: they know each other's insides
+    from fifhir._hl7json_py import Plans, write
+    from fifhir._hl7parse_py import Tokens, uuid_text
+    from fifhir._hl7plan_py import Plan
 
-__all__ = ["TOKENIZER", "Message", "Plan", "Plans", "open_message", "uuid_text"]
+__all__ = ["TOKENIZER", "Message", "Plan", "Plans", "open_message", "uuid_text", "write"]
 
 _MARKS = {  # what a message in Unicode begins with
     b"\xff\xfe": "utf-16",

@@ -21,6 +21,7 @@ CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"\bfi-fhir((?: [a-z][a-z-]*)+)")
 METRIC = re.compile(r"\b(?:workflow|fi_fhir)_[a-z_]+[a-z]\b(?![-.])")
 LOWEST = {"errors", "escape", "dtm", "path"}  # pure modules that stand below both tokenizers
+COMPILED = ("_hl7parse", "_hl7plan", "_hl7json")  # each stands on the ones before it
 
 
 def imported(source: str) -> Iterator[str]:
@@ -32,19 +33,35 @@ def imported(source: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_only_message_opens_the_compiled_tokenizer() -> None:
+@pytest.mark.parametrize("compiled", COMPILED)
+def test_only_message_opens_the_compiled_modules(compiled: str) -> None:
     openers = {
         path.relative_to(HOUSE).as_posix()
         for path in HOUSE.rglob("*.py")
-        if any("_hl7parse" in name.split(".") for name in imported(path.read_text()))
+        if any(compiled in name.split(".") for name in imported(path.read_text()))
     }
     assert openers == {"message.py"}
 
 
-def test_the_tokenizer_stands_on_c_and_the_lowest_floor() -> None:
-    source = (HOUSE / "_hl7parse.pyx").read_text()
+def test_every_compiled_module_has_its_seat() -> None:
+    assert {path.stem for path in HOUSE.rglob("*.pyx")} == set(COMPILED)
+    assert {path.stem for path in HOUSE.rglob("*.pxd")} <= set(COMPILED)
+    for name in COMPILED:
+        assert (HOUSE / f"{name}_py.py").exists(), "a compiled module has a specification"
+        assert (HOUSE / f"{name}.pyi").exists(), "and a surface"
+
+
+@pytest.mark.parametrize("compiled", COMPILED)
+@pytest.mark.parametrize("suffix", [".pyx", ".pxd"])
+def test_compiled_modules_stand_on_c_and_what_is_below(compiled: str, suffix: str) -> None:
+    path = HOUSE / f"{compiled}{suffix}"
+    if suffix == ".pxd" and not path.exists():
+        return  # nobody stands on the last one
+    below = LOWEST | set(COMPILED[: COMPILED.index(compiled)])
     pairs = re.findall(
-        r"^\s*(?:from\s+([\w.]+)\s+)?c?import\s+(\w[\w.]*(?:\s*,\s*\w+)*)", source, re.MULTILINE
+        r"^\s*(?:from\s+([\w.]+)\s+)?c?import\s+(\(|\w[\w.]*(?:\s*,\s*\w+)*)",
+        path.read_text(),
+        re.MULTILINE,
     )
     assert pairs
     for origin, names in pairs:
@@ -52,7 +69,7 @@ def test_the_tokenizer_stands_on_c_and_the_lowest_floor() -> None:
         assert root in {"cython", "cpython", "libc", "fifhir"}
         if root == "fifhir":
             floor = [origin.split(".")[1]] if "." in origin else re.split(r"\s*,\s*", names)
-            assert set(floor) <= LOWEST, origin
+            assert set(floor) <= below, origin
 
 
 def test_help_imports_neither_server_nor_driver() -> None:
@@ -93,7 +110,7 @@ def test_the_documents_point_at_files_that_exist() -> None:
         for link in re.findall(r"\]\((?!https?:|#)([^)]+)\)", path.read_text())
     }
     walk = (ROOT / "README.md").read_text()
-    rooms = {HOUSE / name for name in re.findall(r"`([a-z_]+(?:/[a-z_]+)*\.pyx?)`", walk)}
+    rooms = {HOUSE / name for name in re.findall(r"`([\w/]+\.p(?:yx?|xd))`", walk)}
     assert rooms
     assert not [str(path) for path in links | rooms if not path.exists()]
 

@@ -18,6 +18,7 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 PYTHONS = ("3.11", "3.12", "3.13")
+COMPILED = ("_hl7parse", "_hl7plan", "_hl7json")
 ADMISSION = (
     b"MSH|^~\\&|REG|NORTH|LAB|SOUTH|20260301120000+0100||ADT^A01|C1|P|2.5\r"
     b"EVN|A01|20260301120000+0100\r"
@@ -77,7 +78,9 @@ def test_the_sdist_holds_every_source_and_nothing_built(sdist: Path, root: Path)
     with tarfile.open(sdist) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
     tracked = run("git", "ls-files", "fifhir", cwd=root).decode().split()
-    assert {"fifhir/_hl7parse.pyx", "fifhir/_hl7parse.pyi", "fifhir/py.typed", "LICENSE"} <= held
+    assert {"fifhir/py.typed", "LICENSE"} <= held
+    for name in COMPILED:
+        assert {f"fifhir/{name}.pyx", f"fifhir/{name}.pyi"} <= held
     assert set(tracked) <= held
     assert not [name for name in held if name.endswith((".c", ".so", ".pyc"))]
 
@@ -94,8 +97,10 @@ def test_a_wheel_from_the_sdist_runs_the_compiled_tokenizer(
     run(builder / "pip", "wheel", *options, sdist)
     wheel = next(tmp_path.glob("fifhir-*.whl"))
     held = zipfile.ZipFile(wheel).namelist()
-    assert [name for name in held if re.fullmatch(r"fifhir/_hl7parse\..*\.so", name)]
-    assert not [name for name in held if name.endswith((".pyx", ".c")) or name.startswith("tests")]
+    for name in COMPILED:
+        assert [file for file in held if re.fullmatch(rf"fifhir/{name}\..*\.so", file)]
+    sources = (".pyx", ".pxd", ".c")
+    assert not [name for name in held if name.endswith(sources) or name.startswith("tests")]
 
     clean = environment(python, tmp_path / "clean", root / "requirements" / "run.txt")
     run(clean / "pip", "install", "--no-deps", wheel)

@@ -95,6 +95,6 @@ def built(
     compiled = door.Plan(*plan)
     value, unread = compiled.build(tokens, given, "+02:00")
     if plan[1][0] == "struct" and plan[1][3:] == (None, None):  # what an event is
-        written = compiled.write(tokens, given, "+02:00")
+        written = door.write(compiled, tokens, given, "+02:00")
         assert written == (msgspec.json.encode(value), unread), written
     return value, unread
