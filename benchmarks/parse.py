@@ -65,7 +65,7 @@ def _sample(
 ) -> tuple[dict[str, object], list[peers.Missing]]:
     whole, fields, missing = peers.contenders(sample)
     event = Contender("fi-fhir", "event as JSON", repeat(_event(sample)))
-    struct = Contender("fi-fhir, by way of structs", "event, then JSON", repeat(_struct(sample)))
+    struct = Contender("fi-fhir structs", "event, then JSON", repeat(_struct(sample)))
     opened = Contender("fi-fhir", "open + 8 fields", repeat(_fields(sample)))
     bottom = Contender("C floor", "JSON, no objects", yardstick.run)
     if _fields(sample)() != list(sample.wanted.values()):
