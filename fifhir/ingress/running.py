@@ -21,6 +21,7 @@ from fifhir.event import Event, event_type
 from fifhir.ingress import bodies
 from fifhir.ingress.answers import OK_JSON, Problem
 from fifhir.ingress.bodies import Feeds
+from fifhir.ingress.counting import count
 from fifhir.ingress.exchange import Answer, Request, Response
 from fifhir.ingress.messages import Broken, broken, unreadable, walk
 from fifhir.intake import Feed
@@ -150,7 +151,7 @@ class Runner:
     def _note(self, event: Event, outcome: Outcome, report: Report) -> None:
         """The outcome is counted and reported; one that failed ends the request."""
         if not report.dry_run:
-            self._count(event, outcome)
+            count(self._slab, self._catalogue, event, outcome)
         if not outcome.success:
             raise Problem(
                 503,
@@ -160,15 +161,6 @@ class Runner:
                 failedActions=[_action(each) for each in outcome.actions if not each.success],
             )
         report.add(event, outcome)
-
-    def _count(self, event: Event, outcome: Outcome) -> None:
-        slab, catalogue = self._slab, self._catalogue
-        slab.add(catalogue.event(event_type(event), event.source, outcome.success))
-        for each in outcome.actions:
-            slab.observe(catalogue.action(each.action, each.route), each.duration_ms / 1000)
-            if not each.success:
-                slab.add(catalogue.action_error(each.action, each.route, "unknown"))
-                slab.add(catalogue.error("action"))
 
 
 def _action(result: ActionResult) -> Action:
