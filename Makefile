@@ -33,6 +33,7 @@ check: ext ## format, lint, types, import floors, spelling, generated pages
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python dashboards/grafana/make.py --check
 
 bench: $(VENV)/.bench ## benchmarks beside other parsers and servers: a table and a chart
 	@$(BIN)/python -m benchmarks
@@ -42,6 +43,7 @@ fuzz: ext ## both tokenizers on broken bytes under AddressSanitizer, SECONDS=60
 
 docs: ext ## write the parts of docs/ that follow from the code
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python dashboards/grafana/make.py
 
 setup: ext ## .venv with the locked dependencies and the project in place
 	@echo "ready: $(BIN)/fi-fhir"
