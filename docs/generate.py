@@ -11,9 +11,10 @@ from pathlib import Path
 
 from msgspec import NODEFAULT, Struct, inspect
 
-from fifhir import config, event, schema, tables
+from fifhir import config, effective, event, schema, tables
 from fifhir.metrics import Catalogue, exposition
 from fifhir.scoreboard import Scoreboard
+from fifhir.secret import Secret
 from fifhir.sinks import SINKS, log
 from fifhir.workflow.config import RouteConfig, WorkflowConfig
 from fifhir.workflow.filter import Filter
@@ -167,32 +168,15 @@ def row(*cells: str) -> str:
 
 def default(item: inspect.Field) -> str:
     """Return a field's default as an operator would write it."""
-    if item.default is NODEFAULT:
-        return ""
-    _, extra = schema.unwrap(item.type)
-    match item.default:
-        case bool():
-            return f"`{str(item.default).lower()}`"
-        case float() if extra.get("read") == "duration":
-            return f"`{item.default:g}s`"
-        case str() | int():
-            return f"`{item.default}`" if item.default != "" else "empty"
-    return ""
+    shown = effective.default(item)
+    if shown or item.default is NODEFAULT:
+        return shown and f"`{shown}`"
+    return "empty" if isinstance(item.default, str | Secret) else ""
 
 
 def meaning(item: inspect.Field) -> str:
     """Return a field's description with the values it may have."""
-    kind = item.type
-    assert isinstance(kind, inspect.Metadata)
-    told = str((kind.extra_json_schema or {})["description"])
-    plain = kind.type
-    if isinstance(plain, inspect.LiteralType):
-        return f"{told} One of {', '.join(f'`{value}`' for value in plain.values if value)}."
-    least, most = getattr(plain, "ge", None), getattr(plain, "le", None)
-    unit = "s" if (kind.extra or {}).get("read") == "duration" else ""
-    if least is not None and most is not None:
-        return f"{told} {least}{unit} to {most}{unit}."
-    return told
+    return effective.meaning(item)
 
 
 PARTS: dict[str, Callable[[], Iterator[str]]] = {

@@ -14,12 +14,14 @@ from typing import Annotated, Literal, cast
 
 from msgspec import Meta, Struct, inspect
 
-from fifhir import document, schema
+from fifhir import access, document, schema
 from fifhir.errors import ConfigError, Finding
 from fifhir.logs import Level
 from fifhir.schema import Duration, Faults
+from fifhir.secret import NONE, Secret
 
 PREFIX = "FI_FHIR_"
+FILE = "_file"  # behind a secret's name: the file that holds it
 CONFIG_VARIABLE = "FI_FHIR_CONFIG"  # names the file, so it cannot be in it
 
 # Kubernetes puts these into every pod for each Service of the namespace. A Service called fi-fhir
@@ -78,14 +80,27 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Listen beyond this machine although requests are not authenticated."),
     ] = False
 
+
+class Auth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may use the API. Without keys nobody is asked, and only this machine is listened to."""
+
+    api_keys: Annotated[
+        Secret,
+        Meta(
+            description="API keys, one a line: name:scopes:sha256:hex. Scopes are parse, workflow, "
+            "replay and admin; `fi-fhir config key new` makes a key and its line.",
+        ),
+    ] = NONE
+
+    def keys(self) -> list[access.Key]:
+        return access.read_keys(self.api_keys.reveal())[0]
+
     def faults(self) -> Faults:
-        if not self.insecure and not _loopback(self.host):
-            yield (
-                ("host",),
-                f"'{self.host}' is reachable from other machines and requests are not "
-                "authenticated; listen on 127.0.0.1, or set server.insecure (--insecure) if the "
-                "network in front of it is trusted",
-            )
+        keys, faults = access.read_keys(self.api_keys.reveal())
+        for fault in faults:
+            yield ("api_keys",), fault
+        if self.api_keys and not keys and not faults:
+            yield ("api_keys",), "holds no key"
 
 
 class Mllp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -190,11 +205,19 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
     server: Server = Server()
+    auth: Auth = Auth()
     mllp: Mllp = Mllp()
     workflow: WorkflowSettings = WorkflowSettings()
     observability: Observability = Observability()
 
     def faults(self) -> Faults:
+        if not (self.server.insecure or self.auth.api_keys or _loopback(self.server.host)):
+            yield (
+                ("server", "host"),
+                f"'{self.server.host}' is reachable from other machines and requests are not "
+                "authenticated; give auth.api_keys, listen on 127.0.0.1, or set server.insecure "
+                "(--insecure) if the network in front of it is trusted",
+            )
         port = self.server.port
         if self.observability.metrics_enabled and port and port == self.observability.metrics_port:
             yield ("observability", "metrics_port"), f"{port} is server.port already"
@@ -210,6 +233,18 @@ def load(path: str | None, environ: Mapping[str, str], flags: Mapping[str, objec
 
     `flags` are keyed like the file (`server.port`); None means the flag was not given.
     """
+    root, findings = lay(path, environ, flags)
+    settings, wrong = schema.read(root, Settings)
+    findings += wrong
+    if settings is None or findings:
+        raise ConfigError(schema.in_order(findings))
+    return settings
+
+
+def lay(
+    path: str | None, environ: Mapping[str, str], flags: Mapping[str, object]
+) -> tuple[document.Mapping, list[Finding]]:
+    """The sources of `load` laid over each other, not read yet, and what is wrong so far."""
     root, findings = _from_file(path, environ)
     findings += _lay_environment(root, environ)
     for key, given in flags.items():
@@ -217,11 +252,7 @@ def load(path: str | None, environ: Mapping[str, str], flags: Mapping[str, objec
             section, name = key.split(".")
             text = str(given).lower() if isinstance(given, bool) else str(given)
             _lay(root, section, name, document.Scalar(f"{key} (flag)", text, plain=False))
-    settings, wrong = schema.read(root, Settings)
-    findings += wrong
-    if settings is None or findings:
-        raise ConfigError(schema.in_order(findings))
-    return settings
+    return root, findings + _open_files(root)
 
 
 def variables() -> Iterator[tuple[str, str, str]]:
@@ -231,7 +262,10 @@ def variables() -> Iterator[tuple[str, str, str]]:
             _, extra = schema.unwrap(item.type)
             inner = "" if section.name == "observability" else f"{section.name.upper()}_"
             default = f"{PREFIX}{inner}{item.name.upper()}"
-            yield str(extra.get("env", default)), section.name, item.name
+            variable = str(extra.get("env", default))
+            yield variable, section.name, item.name
+            if _is_secret(item):
+                yield f"{variable}{FILE.upper()}", section.name, f"{item.name}{FILE}"
 
 
 def _from_file(
@@ -273,6 +307,44 @@ def _lay_environment(root: document.Mapping, environ: Mapping[str, str]) -> list
             continue
         _lay(root, *known[variable], document.Scalar(variable, text, plain=False))
     return findings
+
+
+def _is_secret(item: inspect.Field) -> bool:
+    kind, _ = schema.unwrap(item.type)
+    return isinstance(kind, inspect.CustomType) and kind.cls is Secret
+
+
+def _open_files(root: document.Mapping) -> list[Finding]:
+    """Every secret that a file holds (`password_file` for `password`) stands in the tree itself."""
+    findings: list[Finding] = []
+    for section in schema.shape(Settings).fields:
+        entry = root.entries.get(section.name)
+        if entry is None or not isinstance(entry.node, document.Mapping):
+            continue
+        for item in cast(inspect.StructType, section.type).fields:
+            if _is_secret(item) and (file := entry.node.entries.pop(item.name + FILE, None)):
+                findings += _open_file(entry.node, item.name, file)
+    return findings
+
+
+def _open_file(section: document.Mapping, name: str, file: document.Entry) -> Iterator[Finding]:
+    node = file.node
+    if name in section.entries:
+        yield Finding(file.place, f"both {name} and {name}{FILE} are given; one is enough")
+    elif not isinstance(node, document.Scalar) or not node.text:
+        yield Finding(file.place, "expected the path of a file")
+    else:
+        try:
+            text = Path(node.text).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as fault:
+            reason = getattr(fault, "strerror", None) or "not UTF-8"
+            yield Finding(node.place, f"cannot read the file of {name}: {reason.lower()}")
+        else:
+            if not text.strip():
+                yield Finding(node.place, f"the file of {name} is empty")
+            place = f"{node.place} ({node.text})"
+            value = document.Scalar(place, text.rstrip("\r\n"), plain=False)
+            section.entries[name] = document.Entry(place, value)
 
 
 def _lay(root: document.Mapping, section: str, name: str, value: document.Scalar) -> None:

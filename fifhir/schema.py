@@ -19,6 +19,7 @@ from msgspec import Meta, Struct, inspect
 
 from fifhir.document import Entry, Mapping, Node, Scalar, Sequence
 from fifhir.errors import Finding
+from fifhir.secret import Secret
 
 T = TypeVar("T", bound=Struct)
 Path: TypeAlias = tuple[str | int, ...]
@@ -255,6 +256,8 @@ def scalar(node: Scalar, kind: inspect.Type, extra: dict[str, Any]) -> Any:
             return _text(node, kind)
         case inspect.LiteralType():
             return _choice(node, [str(value) for value in kind.values])
+        case inspect.CustomType() if kind.cls is Secret:
+            return Secret(node.text)
         case inspect.BoolType():
             return _boolean(node)
         case inspect.IntType():

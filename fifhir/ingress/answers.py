@@ -17,6 +17,8 @@ RETRY_AFTER = 1  # seconds; our troubles of this kind pass quickly
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 FAULTS = {
+    "unauthorized": "This needs an API key: Authorization: Bearer KEY, or X-API-Key: KEY.",
+    "forbidden": "This API key has not the scope that this needs.",
     "bad_request": "The request is not valid HTTP/1.1.",
     "bad_host": "A request needs exactly one valid Host header.",
     "repeated_header": "A header that may stand only once was sent more than once.",
@@ -86,7 +88,13 @@ def problem(fault: Problem, request_id: str) -> Response:
 
 def refusal(fault: Fault) -> Response:
     """The answer to a request nobody read to its end."""
-    return problem(Problem(fault.status, fault.reason, FAULTS[fault.reason]), secrets.token_hex(8))
+    challenge = (
+        ('WWW-Authenticate: Bearer realm="fi-fhir"',)
+        if fault.status == HTTPStatus.UNAUTHORIZED
+        else ()
+    )
+    told = Problem(fault.status, fault.reason, FAULTS[fault.reason], *challenge)
+    return problem(told, secrets.token_hex(8))
 
 
 def request_id(request: Request) -> str:

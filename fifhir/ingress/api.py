@@ -12,11 +12,12 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from fifhir.access import Keyring
 from fifhir.config import Settings
 from fifhir.ingress import answers
 from fifhir.ingress.answers import OK_JSON, Problem
 from fifhir.ingress.bodies import Feeds
-from fifhir.ingress.exchange import Answer, Fault, Request, Response
+from fifhir.ingress.exchange import FORBIDDEN, UNAUTHORIZED, Answer, Fault, Request, Response
 from fifhir.ingress.http import Server, limits
 from fifhir.ingress.parsing import Parser
 from fifhir.ingress.running import Runner
@@ -47,8 +48,9 @@ class Duty(Protocol):
 
 
 class Route(Struct, frozen=True):
-    """One path: who answers each method, and the counter of each status."""
+    """One path: the scope a key needs, who answers each method, and the counter of each status."""
 
+    scope: str
     methods: dict[bytes, Handler]
     counters: dict[int, int]
     other: int
@@ -67,6 +69,7 @@ class Api:
         self._log = duty.log
         self._slab = slab
         self._retired = False
+        self._keyring = Keyring(keys) if (keys := duty.settings.auth.keys()) else None
         self._nowhere = self._route(OTHER, {})
         feeds, version = Feeds(), duty.board.catalogue.build["version"]
         self._version = version
@@ -75,8 +78,8 @@ class Api:
         self._routes = {
             b"/health": self._route("/health", _readable(self._health)),
             b"/ready": self._route("/ready", _readable(self._ready)),
-            b"/api/v1/parse": self._route("/api/v1/parse", {b"POST": parse.answer}),
-            b"/api/v1/workflow": self._route("/api/v1/workflow", {b"POST": run.answer}),
+            b"/api/v1/parse": self._route("/api/v1/parse", {b"POST": parse.answer}, "parse"),
+            b"/api/v1/workflow": self._route("/api/v1/workflow", {b"POST": run.answer}, "workflow"),
         }
         observability = duty.settings.observability
         if observability.metrics_enabled:
@@ -84,6 +87,18 @@ class Api:
             self._routes[observability.metrics_endpoint.encode()] = route
 
     # The connection's side (exchange.Application).
+
+    def admit(self, request: Request) -> Fault | None:
+        """Whether the key that came with it may ask this; what needs no scope is open to all."""
+        if self._keyring is None:
+            return None
+        route = self._routes.get(request.target) or self._find(request.target)
+        if not route.scope:
+            return None
+        key = self._keyring.find(_token(request.headers))
+        if key is None:
+            return UNAUTHORIZED
+        return None if route.scope in key.scopes else FORBIDDEN
 
     def answer(self, request: Request) -> Answer:
         route = self._routes.get(request.target) or self._find(request.target)
@@ -144,11 +159,11 @@ class Api:
 
     # From a target to a counted answer.
 
-    def _route(self, path: str, methods: dict[bytes, Handler]) -> Route:
+    def _route(self, path: str, methods: dict[bytes, Handler], scope: str = "") -> Route:
         label = path if path in PATHS else OTHER
         counter = self._board.catalogue.http
         counters = {status: counter(label, status) for status in STATUSES}
-        return Route(methods, counters, counters[0])
+        return Route(scope, methods, counters, counters[0])
 
     def _find(self, target: bytes) -> Route:
         """The route of a target with a query string or in absolute form (RFC 9112, 3.2.2)."""
@@ -179,6 +194,12 @@ class Api:
 
 def _readable(handler: Handler) -> dict[bytes, Handler]:
     return {b"GET": handler, b"HEAD": handler}
+
+
+def _token(headers: dict[bytes, bytes]) -> bytes:
+    """The key a request came with (RFC 6750, 2.1, or X-API-Key); empty if none."""
+    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+    return token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"").strip()
 
 
 def _no_handler(route: Route) -> Response:

@@ -55,6 +55,8 @@ class Fault(Struct, frozen=True):
     reason: str
 
 
+UNAUTHORIZED = Fault(401, "unauthorized")
+FORBIDDEN = Fault(403, "forbidden")
 BAD_REQUEST = Fault(400, "bad_request")
 BAD_HOST = Fault(400, "bad_host")
 REPEATED_HEADER = Fault(400, "repeated_header")
@@ -95,11 +97,13 @@ class Limits(Struct, frozen=True, kw_only=True):
 class Application(Protocol):
     """What answers requests. No method ever raises.
 
+    `admit` sees a request as soon as its head is read; a Fault means that its body never will be.
     `answer` returns a Response, or a coroutine that returns one. `refuse` is the answer to a
     request that was not even read. `fail` is told of a fault of ours, `complain` of what keeps
     us from accepting. From `retire` on the process takes no new work.
     """
 
+    def admit(self, request: Request) -> Fault | None: ...
     def answer(self, request: Request) -> Answer: ...
     def refuse(self, fault: Fault) -> Response: ...
     def fail(self, error: BaseException) -> None: ...

@@ -44,6 +44,7 @@ from fifhir.ingress.heads import DIGITS_LIMIT, Head, is_usual, remembered
 SINGLE = frozenset(
     {
         *(b"host", b"content-length", b"transfer-encoding", b"content-type", b"content-encoding"),
+        *(b"authorization", b"x-api-key"),
         *(b"expect", b"x-source", b"x-request-id", b"x-dry-run"),
     }
 )
@@ -58,10 +59,12 @@ HOST_OCTETS = (
 
 
 class Ledger(Protocol):
-    """What all connections share: the time, and how many bytes of bodies are held."""
+    """What all connections share: the time, the bytes of bodies that are held, who may enter."""
 
     now: float
     held: int
+
+    def may_enter(self, request: Request) -> Fault | None: ...
 
 
 class _Refused(Exception):
@@ -202,6 +205,8 @@ class Framer:
         keep_alive = parser.should_keep_alive()
         request = Request(parser.get_method(), self._target, headers, keep_alive)
         self.request = request
+        if (fault := self._ledger.may_enter(request)) is not None:
+            raise _Refused(fault)  # before a word that the body may come
         if not (keep_alive and UNUSUAL.isdisjoint(headers)) or parser.should_upgrade():
             self._check_unusual(request)
         if (host := headers.get(b"host")) != self._host:

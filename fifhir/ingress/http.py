@@ -39,6 +39,7 @@ class Server:
         self.loop = loop = asyncio.get_running_loop()
         self.application = application
         self.answer = application.answer
+        self.may_enter = application.admit
         self.limits = limits
         self.now = loop.time()
         self.date = _date()

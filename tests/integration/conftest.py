@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from fifhir.ingress.exchange import Answer, Fault, Limits, Request, Response
+from fifhir.ingress.exchange import UNAUTHORIZED, Answer, Fault, Limits, Request, Response
 from fifhir.ingress.http import Server
 from fifhir.metrics import Catalogue
 from fifhir.scoreboard import DRAINING, READY, Scoreboard
@@ -26,6 +26,9 @@ class Echo:
 
     def __init__(self) -> None:
         self.failures: list[object] = []
+
+    def admit(self, request: Request) -> Fault | None:
+        return UNAUTHORIZED if request.target == b"/locked" else None
 
     def answer(self, request: Request) -> Answer:
         body = b"%b %b %d" % (request.method, request.target, len(request.body))

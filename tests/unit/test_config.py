@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from fifhir.access import new_key
 from fifhir.config import load, variables
 from fifhir.errors import ConfigError
+from fifhir.secret import Secret
 
 
 def faults(
@@ -65,7 +67,7 @@ def test_every_fault_is_told_at_once_with_where_it_came_from(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("variable", [name for name, _, _ in variables()])
-def test_every_variable_reaches_its_setting(variable: str) -> None:
+def test_every_variable_reaches_its_setting(variable: str, tmp_path: Path) -> None:
     known = {name: (section, key) for name, section, key in variables()}
     section, key = known[variable]
     words = {"insecure": "true", "metrics_enabled": "false", "log_level": "error"}
@@ -79,9 +81,16 @@ def test_every_variable_reaches_its_setting(variable: str) -> None:
         "error_segment": "false",
         "max_in_flight_bytes": str(1 << 30),
     }
+    words["api_keys"] = line = new_key("lab", ["parse"])[1]
+    file = tmp_path / "keys"
+    file.write_text(line + "\n")
+    words["api_keys_file"] = str(file)
     text = words.get(key, "7s" if key.endswith("timeout") else "1024")
     settings = load(None, {variable: text}, {})
-    value = getattr(getattr(settings, section), key)
+    value = getattr(getattr(settings, section), key.removesuffix("_file"))
+    if isinstance(value, Secret):
+        assert value.reveal() == line
+        return
     assert str(value).lower() in (text, text.replace("s", ".0"))
     assert value != getattr(getattr(load(None, {}, {}), section), key)
 

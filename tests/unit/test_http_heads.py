@@ -38,6 +38,9 @@ class Listener:
     def remembers(self) -> bool:
         return self._framer._head is not None
 
+    def may_enter(self, request: Request) -> Fault | None:
+        return None
+
     def _take(self, request: Request) -> None:
         self.held -= request.size
         headers = {name: it for name, it in request.headers.items() if name != b"content-length"}
