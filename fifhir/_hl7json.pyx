@@ -452,6 +452,8 @@ cdef class Plans:
         cdef bytes name
         if tokens.table.odd or tokens.liberties or tokens.table.component != 94:
             return None
+        if _has_own(&tokens.table):
+            return None
         tokens.place(&at, &end, 0, 9, 1, 0, 0)
         kind = PyBytes_FromStringAndSize(<const char*>at, _second(at, end) - at)
         known = PyDict_GetItemWithError(self.plans, kind)
@@ -462,6 +464,15 @@ cdef class Plans:
                 return None
         text, unread = _written((<tuple>known)[1], tokens, given, tokens.sent_offset() or zone)
         return None if unread else ((<tuple>known)[0], text)
+
+
+cdef inline bint _has_own(const Table* t) noexcept:
+    """Whether a segment is the sender's own: its name begins with Z."""
+    cdef Py_ssize_t at
+    for at in range(t.count):
+        if t.base[t.segments[at].start] == 90:
+            return True
+    return False
 
 
 cdef inline Bytes _second(Bytes at, Bytes end) noexcept:

@@ -29,10 +29,13 @@ class Plans:
         """The name and the JSON of a message's event; None if anything calls for a closer look.
 
         That is a type without a plan, a segment that is not there once, a segment without a
-        name, a liberty taken, a date that could not be read, another component delimiter.
+        name or with one of the sender's own (`ZPI`), a liberty taken, a date that could not be
+        read, another component delimiter.
         """
         kind = b"^".join(tokens.cut(0, 9).split(b"^", 2)[:2])
         if tokens.odd or tokens.liberties or tokens.delimiters[1:2] != b"^":
+            return None
+        if any(tokens.name(at).startswith(b"Z") for at in range(len(tokens))):
             return None
         name, plan, segments = self.plans.get(kind, ("", None, ()))
         if plan is None or any(count != 1 for count in tokens.census(segments)):

@@ -7,7 +7,7 @@ position, in the order of the rows in `tables/fields.csv`, which is held to thes
 table loader.
 """
 
-from typing import TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -53,13 +53,19 @@ class Period(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Identifier(Struct, frozen=True, gc=False, omit_defaults=True):
-    """One identifier and who assigned it (CX)."""
+    """One identifier and who assigned it (CX).
+
+    The last three are a profile's: the value before it was rewritten, and what a check found.
+    """
 
     value: Text
     type: Text
     system: Text = ""
     assigner: Text = ""
     period: Period | UnsetType = UNSET
+    original_value: Text = ""
+    is_valid: bool | UnsetType = UNSET
+    validation_error: Text = ""
 
 
 class IdentifierSet(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -107,7 +113,7 @@ class PersonName(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Patient(Struct, frozen=True, gc=False, omit_defaults=True):
-    """Who the message is about (PID)."""
+    """Who the message is about (PID); `extensions` are what the sender's Z segments say."""
 
     mrn: Text
     family_name: Text
@@ -138,6 +144,7 @@ class Patient(Struct, frozen=True, gc=False, omit_defaults=True):
     birth_order: Text = ""
     death_datetime: Text = ""
     deceased: Text = ""
+    extensions: dict[str, Any] | UnsetType = UNSET
 
 
 class Location(Struct, frozen=True, gc=False, omit_defaults=True):

@@ -209,14 +209,15 @@ def extract(message: Message, profile: Profile, id: str, source: str, received_a
     `unmapped_message` that carries its segments. Raises MessageError if a segment is missing
     that its event cannot be without.
     """
-    name, missing, several = _kind(message)
+    told = profile.inspect(message)
+    name, missing, several = _kind(message, profile)
     segments = _segments(message) if name == "unmapped_message" else ()
     given = (id, received_at, source, "hl7v2", profile.id, segments)
     event, unread = _PLANS[name].build(message, given, message.offset or profile.zone)
     is_untyped = not message.cut(0, 9, 1, 1)
     if missing or several or unread or is_untyped or message.odd or message.liberties:
-        return _warned(event, message, unread, missing, several)
-    return cast(Event, event)
+        event = _warned(event, message, unread, missing, several)
+    return profile.finish(event, message, told)
 
 
 def extract_json(
@@ -224,17 +225,19 @@ def extract_json(
 ) -> tuple[str, bytes, tuple[Warning, ...]]:
     """The type, the JSON and the warnings of the event that `extract` would give.
 
-    A message that calls for no warning is written straight from its bytes, without the event.
+    If it calls for no warning and its profile for no change, it is written straight from its
+    bytes, without the event.
     """
-    given = (id, received_at, source, "hl7v2", profile.id)
-    written = _SIMPLE.write(message, given, profile.zone)
-    if written:
-        return (*written, ())
+    if profile.is_plain:
+        given = (id, received_at, source, "hl7v2", profile.id)
+        written = _SIMPLE.write(message, given, profile.zone)
+        if written:
+            return (*written, ())
     event = extract(message, profile, id, source, received_at)
     return vocabulary.event_type(event), vocabulary.encode(event), event.parse_warnings
 
 
-def _kind(message: Message) -> tuple[str, tuple[bytes, ...], bool]:
+def _kind(message: Message, profile: Profile) -> tuple[str, tuple[bytes, ...], bool]:
     """The type of a message's event, the segments it lacks, whether several patients are in it."""
     trigger = _trigger(message.cut(0, 9), message.delimiters) or _trigger_of_evn(message)
     if trigger is None:
@@ -242,19 +245,19 @@ def _kind(message: Message) -> tuple[str, tuple[bytes, ...], bool]:
     found = message.census(trigger.segments)
     if found == (1,) * len(found):
         return trigger.event, (), False
-    return _unusual_kind(message, trigger, found)
+    return _unusual_kind(profile, trigger, found)
 
 
 def _unusual_kind(
-    message: Message, trigger: tables.Trigger, found: tuple[int, ...]
+    profile: Profile, trigger: tables.Trigger, found: tuple[int, ...]
 ) -> tuple[str, tuple[bytes, ...], bool]:
     counts = dict(zip(trigger.segments, found, strict=True))
     if counts.get(b"PID", 0) > 1:
         return "unmapped_message", (), True
-    for segment in trigger.segments[: trigger.needed]:
-        if not counts[segment]:
-            raise _incomplete(segment.decode())
     lacking = tuple(segment for segment, count in counts.items() if not count)
+    for segment in lacking:
+        if segment in trigger.segments[: trigger.needed] or not profile.tolerates(segment):
+            raise _incomplete(segment.decode())
     return trigger.event, lacking, False
 
 

@@ -136,6 +136,8 @@ class _Reader:
                 return self._union(node, kind)
             case inspect.VarTupleType():
                 return self._list(node, kind, extra)
+            case inspect.DictType():
+                return self._dict(node, kind, extra)
         return self._scalar(node, kind, extra)
 
     def _scalar(self, node: Node, kind: inspect.Type, extra: dict[str, Any]) -> Any:
@@ -193,7 +195,10 @@ class _Reader:
         if structs:
             return self._tagged(node, next(iter(structs.values())).tag_field or "type", structs)
         lists = isinstance(node, Sequence)
-        for each in kind.types:
+        kinds = [each for each in kind.types if not isinstance(each, inspect.NoneType)]
+        if len(kinds) == 1:
+            return self.value(node, kinds[0])
+        for each in kinds:
             if isinstance(unwrap(each)[0], inspect.VarTupleType) == lists:
                 return self.value(node, each)
         return self.fault(node.place, f"unexpected {_found(node)}")
@@ -230,6 +235,17 @@ class _Reader:
         values = tuple(self.value(item, kind.item_type) for item in node.items)
         if "unique" in extra:
             self._duplicates(node, extra["unique"])
+        return values if len(self.findings) == before else FAULT
+
+    def _dict(self, node: Node, kind: inspect.DictType, extra: dict[str, Any]) -> Any:
+        """A mapping whose keys are the operator's own; `keys` is what they have to look like."""
+        if not isinstance(node, Mapping):
+            return self.fault(node.place, f"expected a mapping, found {_found(node)}")
+        before = len(self.findings)
+        for key, entry in node.entries.items():
+            if not re.fullmatch(extra.get("keys", ".+"), key):
+                self.fault(entry.place, f"'{key[:_SHOWN]}' must match {extra.get('keys', '.+')}")
+        values = {key: self.value(e.node, kind.value_type) for key, e in node.entries.items()}
         return values if len(self.findings) == before else FAULT
 
     def _duplicates(self, node: Sequence, key: str) -> None:

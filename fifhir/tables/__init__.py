@@ -46,6 +46,13 @@ class Predicate(NamedTuple):
     values: tuple[bytes, ...]
 
 
+class Element(NamedTuple):
+    """What HL7 calls a field, and its data type."""
+
+    name: str
+    type: str
+
+
 def _rows(name: str) -> list[dict[str, str]]:
     text = files(__name__).joinpath(name).read_text("utf-8")
     return list(csv.DictReader(text.splitlines()))
@@ -87,4 +94,10 @@ GROUPS = {
 }
 PREDICATES = {
     row["name"]: Predicate(row["path"], _names(row["values"])) for row in _rows("predicates.csv")
+}
+SEGMENTS = {row["segment"].encode(): row["name"] for row in _rows("segments.csv")}
+ANNOTATED = frozenset(row["segment"].encode() for row in _rows("segments.csv") if row["notes"])
+ELEMENTS = {
+    (row["segment"].encode(), int(row["field"])): Element(row["name"], row["type"])
+    for row in _rows("elements.csv")
 }
