@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+from fifhir.ingress.crowd import Crowd, has_unread
 from fifhir.ingress.exchange import (
     TOO_SLOW,
     Answer,
@@ -35,13 +36,11 @@ class Owner(Protocol):
     now: float
     date: bytes
     held: int
-    draining: bool
 
+    @property
+    def crowd(self) -> Crowd: ...
     def answer(self, request: Request) -> Answer: ...
     def may_enter(self, request: Request) -> Fault | None: ...
-    def made(self, connection: "Connection") -> None: ...
-    def lost(self, connection: "Connection") -> None: ...
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
 
 
 class Connection(asyncio.Protocol):
@@ -83,7 +82,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
-        self.server.made(self)
+        self.server.crowd.join(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """What was queued is dropped, nobody having been promised anything.
@@ -93,7 +92,7 @@ class Connection(asyncio.Protocol):
         self.deaf = self.last = True
         self._drop_queue()
         self.framer.close()
-        self.server.lost(self)
+        self.server.crowd.leave(self)
 
     def data_received(self, data: bytes) -> None:
         if self.deaf:
@@ -166,7 +165,7 @@ class Connection(asyncio.Protocol):
         if isinstance(answer, Response):
             self._deliver(request, answer)
         else:
-            self.task = self.server.spawn(self._settle(request, answer))
+            self.task = self.server.crowd.spawn(self._settle(request, answer))
 
     async def _settle(self, request: Request, answer: Coroutine[Any, Any, Response]) -> None:
         try:
@@ -181,7 +180,7 @@ class Connection(asyncio.Protocol):
         server.held -= request.size
         body = response.body
         persistence = b""
-        if not request.keep_alive or server.draining:
+        if not request.keep_alive or server.crowd.draining:
             persistence = CLOSE
             self.last = True
             self.budget = 0
@@ -269,8 +268,10 @@ class Connection(asyncio.Protocol):
     # The clock's side.
 
     def retire(self) -> None:
-        """The server drains: with nothing begun close now, else after the answer."""
+        """The server drains: with nothing begun nor sent close now, else after the answer."""
         if not (self.framer.headers is not None or self.task or self.queue or self.lingering):
+            if self.transport.is_closing() or has_unread(self.transport):
+                return
             self.last = True
             self._flush()
 

@@ -4,16 +4,13 @@ Sockets only: what a request means is the application's business.
 """
 
 import asyncio
-import fcntl
 import resource
 import socket
-import termios
-from collections.abc import Coroutine
 from email.utils import formatdate
-from typing import Any
 
 from fifhir import config
 from fifhir.ingress.connection import Connection
+from fifhir.ingress.crowd import Crowd
 from fifhir.ingress.exchange import OVERLOADED, Application, Limits
 from fifhir.ingress.gate import Gate, keep_alive
 from fifhir.scoreboard import Scoreboard, Slab
@@ -44,68 +41,22 @@ class Server:
         self.now = loop.time()
         self.date = _date()
         self.held = 0
-        self.draining = False
-        self._connections: set[Connection] = set()
-        self._arrivals: set[asyncio.Task[None]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._changed = asyncio.Event()
         self._slab = slab
         self._board = board
-        self._gate = Gate(loop, listener, limits.connections, self)
+        gate = Gate(loop, listener, limits.connections, self)
+        self.crowd = Crowd(gate, slab, lambda: Connection(self), application.fail)
         self._clock = loop.call_later(limits.tick, self._tick)
         keep_alive(listener, limits.write_timeout)
-        self._gate.open()
-
-    def close(self) -> None:
-        """Accept nothing from now on; what is connected is served as before."""
-        self._gate.close()
+        gate.open()
 
     async def drain(self, seconds: float) -> None:
         """Every request that has begun is answered, and every connection closed.
 
         What is not done after `seconds` is cut off.
         """
-        self.close()
-        self.draining = True
         self.application.retire()
-        for connection in tuple(self._connections):
-            if not connection.transport.is_closing() and not self._has_unread(connection):
-                connection.retire()
-        try:
-            async with asyncio.timeout(seconds):
-                while self._gate.count or self._tasks:
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            await self._cut()
+        await self.crowd.drain(seconds)
         self._clock.cancel()
-
-    # A connection's side.
-
-    def made(self, connection: Connection) -> None:
-        self._connections.add(connection)
-        if self.draining:
-            connection.retire()
-
-    def lost(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-        self._gate.release()
-        self._changed.set()
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run `work` to its end, whatever becomes of its connection."""
-        task = self.loop.create_task(work)
-        self._tasks.add(task)
-        self._slab.in_flight = len(self._tasks)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._slab.in_flight = len(self._tasks)
-        self._changed.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.application.fail(error)
 
     # The gate's side.
 
@@ -116,16 +67,7 @@ class Server:
         self._slab.connections = count
 
     def admit(self, sock: socket.socket) -> None:
-        task = self.loop.create_task(self._attach(sock))
-        self._arrivals.add(task)
-        task.add_done_callback(self._arrivals.discard)
-
-    async def _attach(self, sock: socket.socket) -> None:
-        try:
-            await self.loop.connect_accepted_socket(lambda: Connection(self), sock)
-        except OSError:  # the peer has gone before it was made
-            sock.close()
-            self._gate.release()
+        self.crowd.admit(sock)
 
     def shed(self, sock: socket.socket) -> None:
         """Past the cap: a word instead of silence, as far as the socket takes it at once."""
@@ -149,20 +91,7 @@ class Server:
         self.now = now = self.loop.time()
         self.date = _date()
         self._clock = self.loop.call_later(self.limits.tick, self._tick)
-        for connection in tuple(self._connections):
-            connection.check(now)
-
-    def _has_unread(self, connection: Connection) -> bool:
-        """Whether the kernel holds bytes of it: a request that had been sent before we drained."""
-        peer = connection.transport.get_extra_info("socket")
-        return fcntl.ioctl(peer.fileno(), termios.FIONREAD, bytes(4)) != bytes(4)
-
-    async def _cut(self) -> None:
-        for connection in tuple(self._connections):
-            connection.transport.abort()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.crowd.check(now)
 
 
 def limits(settings: config.Server) -> Limits:

@@ -5,10 +5,10 @@ Each connection's messages run one after another, and are answered in their orde
 
 import asyncio
 import socket
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Protocol
 
 from fifhir.config import Mllp, Settings
+from fifhir.ingress.crowd import Crowd
 from fifhir.ingress.gate import Gate, keep_alive
 from fifhir.ingress.mllp_connection import Connection
 from fifhir.ingress.receiving import Receiver
@@ -53,56 +53,25 @@ class Listener:
         self.limits = settings
         self.now = loop.time()
         self.held = 0
-        self.draining = False
-        self._connections: set[Connection] = set()
-        self._arrivals: set[asyncio.Task[None]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._changed = asyncio.Event()
         self._slab = slab
         self._board = duty.board
         self._log = duty.log
         self._count = duty.board.catalogue.mllp_connections
         self._clock = loop.call_later(TICK, self._tick)
-        self._gate = Gate(loop, sock, settings.max_connections, self)
+        gate = Gate(loop, sock, settings.max_connections, self)
+        self.crowd = Crowd(gate, slab, lambda: Connection(self), self.fail)
         keep_alive(sock, duty.settings.server.write_timeout)
-        self._gate.open()
+        gate.open()
 
     async def drain(self, seconds: float) -> None:
         """Every frame that has begun is answered, and every connection closed.
 
         What is not done after `seconds` is cut off, without an answer.
         """
-        self._gate.close()
-        self.draining = True
-        for connection in tuple(self._connections):
-            connection.retire()
-        try:
-            async with asyncio.timeout(seconds):
-                while self._gate.count or self._tasks:
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            await self._cut()
+        await self.crowd.drain(seconds)
         self._clock.cancel()
 
     # A connection's side.
-
-    def made(self, connection: Connection) -> None:
-        self._connections.add(connection)
-        if self.draining:
-            connection.retire()
-
-    def lost(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-        self._gate.release()
-        self._changed.set()
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run `work` to its end, whatever becomes of its connection."""
-        task = self.loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
 
     def refuse(self, reason: str) -> None:
         """A connection cannot go on; its frame is no message."""
@@ -123,11 +92,6 @@ class Listener:
             "message failed", exception=type(error).__name__, place=place(error.__traceback__)
         )
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if self.draining:
-            self._changed.set()
-
     # The gate's side.
 
     def least(self, now: float) -> float:
@@ -137,16 +101,7 @@ class Listener:
         self._slab.set(self._count, count)
 
     def admit(self, sock: socket.socket) -> None:
-        task = self.loop.create_task(self._attach(sock))
-        self._arrivals.add(task)
-        task.add_done_callback(self._arrivals.discard)
-
-    async def _attach(self, sock: socket.socket) -> None:
-        try:
-            await self.loop.connect_accepted_socket(lambda: Connection(self), sock)
-        except OSError:  # the peer has gone before it was made
-            sock.close()
-            self._gate.release()
+        self.crowd.admit(sock)
 
     def shed(self, sock: socket.socket) -> None:
         """Past the cap there is nothing to say: an answer to no message would confuse a sender."""
@@ -161,12 +116,4 @@ class Listener:
     def _tick(self) -> None:
         self.now = now = self.loop.time()
         self._clock = self.loop.call_later(TICK, self._tick)
-        for connection in tuple(self._connections):
-            connection.check(now)
-
-    async def _cut(self) -> None:
-        for connection in tuple(self._connections):
-            connection.transport.abort()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.crowd.check(now)

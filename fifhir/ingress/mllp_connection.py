@@ -7,14 +7,12 @@ still comes: closing at once would send a reset, which may overtake those answer
 """
 
 import asyncio
-import fcntl
 import math
-import termios
 from collections import deque
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Protocol
 
 from fifhir.config import Mllp
+from fifhir.ingress.crowd import Crowd, has_unread
 from fifhir.mllp import Framer
 
 BURST = 64  # messages in a row before other connections get their turn
@@ -39,10 +37,9 @@ class Owner(Protocol):
     held: int
 
     @property
+    def crowd(self) -> Crowd: ...
+    @property
     def receiver(self) -> Receiver: ...
-    def made(self, connection: "Connection") -> None: ...
-    def lost(self, connection: "Connection") -> None: ...
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
     def refuse(self, reason: str) -> None: ...
     def tally(self, reason: str, times: int) -> None: ...
     def drop(self, count: int) -> None: ...
@@ -83,13 +80,13 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
-        self.listener.made(self)
+        self.listener.crowd.join(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """What waits is dropped, nobody having been promised anything; what runs, runs on."""
         self._hear_no_more()
         self._empty_queue()
-        self.listener.lost(self)
+        self.listener.crowd.leave(self)
 
     def data_received(self, data: bytes) -> None:
         if self.deaf:
@@ -132,7 +129,7 @@ class Connection(asyncio.Protocol):
     def _settle(self) -> None:
         """Whatever can go on goes on; what is done leaves."""
         if self.queue and self.task is None and self.writable:
-            self.task = self.listener.spawn(self._work())
+            self.task = self.listener.crowd.spawn(self._work())
         elif self.deaf and not self.queue and self.task is None:
             self._leave()
         self._set_reading()
@@ -236,7 +233,7 @@ class Connection(asyncio.Protocol):
     def retire(self) -> None:
         """The listener drains: take the frame begun, or what was sent already, and leave."""
         self.leaving = True
-        if not self.framer.begun and not self._has_unread():
+        if not self.framer.begun and not has_unread(self.transport):
             self.deaf = True
         self._settle()
 
@@ -264,8 +261,3 @@ class Connection(asyncio.Protocol):
         fault = self._end_frame()
         self._refuse("frame_timeout" if fault == "unfinished" else fault)
         self._settle()
-
-    def _has_unread(self) -> bool:
-        """Whether the kernel holds bytes of it: a frame that had been sent before we drained."""
-        peer = self.transport.get_extra_info("socket")
-        return fcntl.ioctl(peer.fileno(), termios.FIONREAD, bytes(4)) != bytes(4)

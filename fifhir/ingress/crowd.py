@@ -1,0 +1,121 @@
+"""Who is connected to one listener, and what of theirs is being answered.
+
+A connection belongs to the crowd from its accept to its end. Work it began runs to its own end,
+whatever becomes of the connection.
+"""
+
+import asyncio
+import fcntl
+import socket
+import termios
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from fifhir.ingress.gate import Gate
+from fifhir.metrics import IN_FLIGHT
+from fifhir.scoreboard import Slab
+
+
+class Member(Protocol):
+    """What a crowd asks of a connection: to leave as soon as it may, and to look at the time."""
+
+    transport: asyncio.Transport
+
+    def retire(self) -> None: ...
+    def check(self, now: float) -> None: ...
+
+
+class Crowd:
+    """Every connection `gate` admitted, and every task they began.
+
+    `connect` makes the protocol of an accepted socket, which joins when it is connected; `fail`
+    is told of a fault that ended a task.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        slab: Slab,
+        connect: Callable[[], asyncio.Protocol],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self.draining = False
+        self._loop = asyncio.get_running_loop()
+        self._gate = gate
+        self._words = slab.words
+        self._connect = connect
+        self._fail = fail
+        self._arrivals: set[asyncio.Task[None]] = set()
+        self._members: set[Member] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+
+    def admit(self, sock: socket.socket) -> None:
+        """The socket is on its way in."""
+        task = self._loop.create_task(self._attach(sock))
+        self._arrivals.add(task)
+        task.add_done_callback(self._arrivals.discard)
+
+    async def _attach(self, sock: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._connect, sock)
+        except OSError:  # the peer has gone before it was made
+            sock.close()
+            self._gate.release()
+
+    def join(self, member: Member) -> None:
+        self._members.add(member)
+        if self.draining:
+            member.retire()
+
+    def leave(self, member: Member) -> None:
+        self._members.discard(member)
+        self._gate.release()
+        self._changed.set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` to its end, whatever becomes of its connection."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        self._words[IN_FLIGHT] += 1
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._words[IN_FLIGHT] -= 1
+        self._changed.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def check(self, now: float) -> None:
+        """Every connection has looked at the time."""
+        for member in tuple(self._members):
+            member.check(now)
+
+    async def drain(self, seconds: float) -> None:
+        """What has begun is answered, everybody has left; after `seconds` the rest is cut off."""
+        self._gate.close()
+        self.draining = True
+        for member in tuple(self._members):
+            member.retire()
+        try:
+            async with asyncio.timeout(seconds):
+                while self._gate.count or self._tasks:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            await self._cut()
+
+    async def _cut(self) -> None:
+        for member in tuple(self._members):
+            member.transport.abort()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def has_unread(transport: asyncio.Transport) -> bool:
+    """Whether the kernel holds bytes of it: what had been sent before we drained."""
+    peer = transport.get_extra_info("socket")
+    return fcntl.ioctl(peer.fileno(), termios.FIONREAD, bytes(4)) != bytes(4)
