@@ -61,16 +61,16 @@ class _Compiler:
 
     def struct(self, name: str, address: Any = None, default: Any = None) -> Node:
         """The node that builds a struct of the vocabulary, its fields in their order."""
-        cls = getattr(vocabulary, name)
+        cls = vocabulary.STRUCTS[name]
         fields = structs.fields(cls)
         if strangers := _rows_of(cls).keys() - {field.encode_name for field in fields}:
-            raise ValueError(f"fields.csv: {name} has no key {sorted(strangers)}")
+            raise ValueError(f"fields/: {name} has no key {sorted(strangers)}")
         nodes = tuple(self.key(name, field.encode_name, _default(field)) for field in fields)
         return ("struct", cls, nodes, address, default)
 
     def key(self, name: str, key: str, default: Any) -> Node:
         """The node of one key of a struct, from its rows: the first that has a value."""
-        rows = _rows_of(getattr(vocabulary, name)).get(key, [])
+        rows = _rows_of(vocabulary.STRUCTS[name]).get(key, [])
         nodes = tuple(self._row(row, default) for row in rows)
         node = nodes[0] if len(nodes) == 1 else ("first", nodes, default)
         return ("must", node) if key == "timestamp" else node
@@ -123,9 +123,7 @@ class _Compiler:
         if not row.path:
             return self.struct(row.arg, None, default)
         if default is None:
-            raise ValueError(
-                f"fields.csv: {row.arg} at {row.path} may be absent: give it a default"
-            )
+            raise ValueError(f"fields/: {row.arg} at {row.path} may be absent: give it a default")
         slot, field, _, _ = self._address(row.path)
         return self.struct(row.arg, (slot, field, 0, 0), default)
 
@@ -146,7 +144,7 @@ class _Compiler:
         """The group an `each` gathers, and the node of one item."""
         group = tables.GROUPS[name.partition(".")[0]]
         inner = _Compiler(group.segment)
-        if hasattr(vocabulary, name):
+        if name in vocabulary.STRUCTS:
             node = inner.struct(name)
         elif "." in name:
             node = inner._part(name, None)

@@ -1,7 +1,7 @@
 """An event with some of its structs exchanged, whatever kind of event it is.
 
 Which fields can lead to a kind of struct is known from the vocabulary, and where in the message
-they come from from `tables/fields.csv`; so a new kind of event needs nothing here.
+they come from `tables/fields/`; so a new kind of event needs nothing here.
 """
 
 import re

@@ -53,6 +53,12 @@ class Element(NamedTuple):
     type: str
 
 
+def _family_rows(folder: str) -> list[dict[str, str]]:
+    """The rows of every family's file in a folder."""
+    names = sorted(file.name for file in files(__name__).joinpath(folder).iterdir())
+    return [row for name in names for row in _rows(f"{folder}/{name}")]
+
+
 def _rows(name: str) -> list[dict[str, str]]:
     text = files(__name__).joinpath(name).read_text("utf-8")
     return list(csv.DictReader(text.splitlines()))
@@ -64,7 +70,7 @@ def _names(text: str) -> tuple[bytes, ...]:
 
 def _fields() -> dict[str, dict[str, list[Field]]]:
     found: dict[str, dict[str, list[Field]]] = defaultdict(lambda: defaultdict(list))
-    for row in _rows("fields.csv"):
+    for row in _family_rows("fields"):
         field = Field(row["path"], row["kind"], row["arg"], row["when"])
         found[row["struct"]][row["key"]].append(field)
     return {struct: dict(keys) for struct, keys in found.items()}
@@ -85,7 +91,7 @@ TRIGGERS = {
         _names(row["requires"]) + _names(row["expects"]),
         len(_names(row["requires"])),
     )
-    for row in _rows("triggers.csv")
+    for row in _family_rows("triggers")
 }
 FIELDS = _fields()
 GROUPS = {
