@@ -56,10 +56,11 @@ class Element(NamedTuple):
 def _family_rows(folder: str) -> list[dict[str, str]]:
     """The rows of every family's file in a folder."""
     names = sorted(file.name for file in files(__name__).joinpath(folder).iterdir())
-    return [row for name in names for row in _rows(f"{folder}/{name}")]
+    return [row for name in names for row in rows(f"{folder}/{name}")]
 
 
-def _rows(name: str) -> list[dict[str, str]]:
+def rows(name: str) -> list[dict[str, str]]:
+    """A table: every row by the names of its header."""
     text = files(__name__).joinpath(name).read_text("utf-8")
     return list(csv.DictReader(text.splitlines()))
 
@@ -78,12 +79,12 @@ def _fields() -> dict[str, dict[str, list[Field]]]:
 
 def codes(name: str) -> dict[str, str]:
     """A code map: what each code means; the empty code, if it is there, where there is none."""
-    return {row["code"]: row["meaning"] for row in _rows(f"codes/{name}.csv")}
+    return {row["code"]: row["meaning"] for row in rows(f"codes/{name}.csv")}
 
 
-CHARSETS = {row["name"]: row["codec"] for row in _rows("codes/charsets.csv")}
+CHARSETS = {row["name"]: row["codec"] for row in rows("codes/charsets.csv")}
 DAMAGED_DELIMITERS = {
-    row["sent"].encode(): row["meant"].encode() for row in _rows("codes/delimiters.csv")
+    row["sent"].encode(): row["meant"].encode() for row in rows("codes/delimiters.csv")
 }
 TRIGGERS = {
     (row["message_type"].encode(), row["trigger"].encode()): Trigger(
@@ -96,14 +97,14 @@ TRIGGERS = {
 FIELDS = _fields()
 GROUPS = {
     row["item"]: Group(row["segment"].encode(), _names(row["followers"]), _names(row["inherits"]))
-    for row in _rows("groups.csv")
+    for row in rows("groups.csv")
 }
 PREDICATES = {
-    row["name"]: Predicate(row["path"], _names(row["values"])) for row in _rows("predicates.csv")
+    row["name"]: Predicate(row["path"], _names(row["values"])) for row in rows("predicates.csv")
 }
-SEGMENTS = {row["segment"].encode(): row["name"] for row in _rows("segments.csv")}
-ANNOTATED = frozenset(row["segment"].encode() for row in _rows("segments.csv") if row["notes"])
+SEGMENTS = {row["segment"].encode(): row["name"] for row in rows("segments.csv")}
+ANNOTATED = frozenset(row["segment"].encode() for row in rows("segments.csv") if row["notes"])
 ELEMENTS = {
     (row["segment"].encode(), int(row["field"])): Element(row["name"], row["type"])
-    for row in _rows("elements.csv")
+    for row in rows("elements.csv")
 }
