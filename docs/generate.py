@@ -13,6 +13,7 @@ from msgspec import NODEFAULT, Struct, inspect
 
 from fifhir import config, effective, event, schema, tables
 from fifhir.metrics import Catalogue, exposition
+from fifhir.profile.config import Check, SourceProfile
 from fifhir.scoreboard import Scoreboard
 from fifhir.secret import Secret
 from fifhir.sinks import SINKS, log
@@ -74,6 +75,30 @@ def workflows() -> Iterator[str]:
             yield row(f"`{item.encode_name}`", needed, meaning(item))
 
 
+def profiles() -> Iterator[str]:
+    """Yield a table of every key of a source profile."""
+    yield from header("key", "default", "meaning")
+    yield from knobs(schema.shape(SourceProfile), "")
+
+
+def knobs(kind: inspect.StructType, path: str) -> Iterator[str]:
+    """Yield a row for each key under a path, and for those under it."""
+    for item in kind.fields:
+        at = f"{path}{item.encode_name}"
+        inner, _ = schema.unwrap(item.type)
+        needed = "required" if item.required else default(item)
+        if isinstance(inner, inspect.DictType):
+            at, inner = f"{at}.*", schema.unwrap(inner.value_type)[0]
+        if isinstance(inner, inspect.VarTupleType):
+            at, inner = f"{at}[]", schema.unwrap(inner.item_type)[0]
+        if not isinstance(inner, inspect.StructType):
+            yield row(f"`{at}`", needed, meaning(item))
+            continue
+        if "description" in (getattr(item.type, "extra_json_schema", None) or {}):
+            yield row(f"`{at}`", "off" if inner.cls is Check else "", meaning(item))
+        yield from knobs(inner, f"{at}.")
+
+
 def triggers() -> Iterator[str]:
     """Yield a row for each event: the messages it is made of."""
     sent: dict[str, list[str]] = {name: [] for name in event.EVENTS}
@@ -129,9 +154,11 @@ def kinds(kind: inspect.Type, seen: dict[type[Struct], None]) -> Iterator[str]:
             for each in kind.types:
                 yield from kinds(each, seen)
         case inspect.DictType():
-            yield "mapping of text"
+            yield "mapping"
         case inspect.NoneType():
             yield "null"
+        case inspect.AnyType():
+            yield "anything"
         case inspect.StrType():
             yield "text"
         case inspect.BoolType():
@@ -183,6 +210,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "settings": settings,
     "workflows": workflows,
     "events": events,
+    "profiles": profiles,
     "triggers": triggers,
     "metrics": metrics,
 }

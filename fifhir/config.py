@@ -17,6 +17,7 @@ from msgspec import Meta, Struct, inspect
 from fifhir import access, document, schema
 from fifhir.errors import ConfigError, Finding
 from fifhir.logs import Level
+from fifhir.profile.choosing import Rule
 from fifhir.schema import Duration, Faults
 from fifhir.secret import NONE, Secret
 
@@ -114,6 +115,10 @@ class Mllp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source: Annotated[
         str, Meta(min_length=1, description="What events of this listener are called after.")
     ] = "mllp"
+    profile: Annotated[
+        str,
+        Meta(description="The profile that reads this listener's messages; empty: by the rules."),
+    ] = ""
     ack: Annotated[
         Literal["auto", "application", "enhanced"],
         Meta(
@@ -184,6 +189,26 @@ class WorkflowSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
 
 
+class ProfileSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the messages of each source are read. A profile asked for by name goes before rules."""
+
+    path: Annotated[
+        str,
+        Meta(description="A profile's file, or a folder of them (*.yaml); empty: the built-in."),
+    ] = ""
+    default: Annotated[
+        str, Meta(min_length=1, description="The profile where no rule fits, by its id.")
+    ] = "default"
+    rules: Annotated[
+        tuple[Rule, ...],
+        Meta(
+            max_length=1000,
+            description="Which profile reads which messages; the first that fits counts. Each has "
+            "`profile` and any of `source`, `application` (MSH-3) and `facility` (MSH-4).",
+        ),
+    ] = ()
+
+
 class Observability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Metrics, status and logs."""
 
@@ -207,6 +232,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server: Server = Server()
     auth: Auth = Auth()
     mllp: Mllp = Mllp()
+    profiles: ProfileSettings = ProfileSettings()
     workflow: WorkflowSettings = WorkflowSettings()
     observability: Observability = Observability()
 
@@ -292,7 +318,7 @@ def _from_file(
 
 def _lay_environment(root: document.Mapping, environ: Mapping[str, str]) -> list[Finding]:
     known = {variable: (section, name) for variable, section, name in variables()}
-    findings = []
+    findings: list[Finding] = []
     for variable in sorted(environ):
         text = environ[variable]
         if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
@@ -305,8 +331,31 @@ def _lay_environment(root: document.Mapping, environ: Mapping[str, str]) -> list
             hint = schema.near(variable, (*known, CONFIG_VARIABLE))
             findings.append(Finding(variable, f"unknown variable{hint}"))
             continue
-        _lay(root, *known[variable], document.Scalar(variable, text, plain=False))
+        value, wrong = _from_variable(variable, text, *known[variable])
+        findings += wrong
+        _lay(root, *known[variable], value)
     return findings
+
+
+def _from_variable(
+    variable: str, text: str, section: str, name: str
+) -> tuple[document.Node, list[Finding]]:
+    """What a variable says: text as it is, and a list in YAML, `[{source: lab, profile: lab}]`."""
+    plain = document.Scalar(variable, text, plain=False)
+    if (section, name) not in _lists():
+        return plain, []
+    node, findings = document.compose(text, variable)
+    return (plain if node is None else node), findings
+
+
+@cache
+def _lists() -> frozenset[tuple[str, str]]:
+    return frozenset(
+        (section.name, item.encode_name)
+        for section in schema.shape(Settings).fields
+        for item in cast(inspect.StructType, section.type).fields
+        if isinstance(schema.unwrap(item.type)[0], inspect.VarTupleType)
+    )
 
 
 def _is_secret(item: inspect.Field) -> bool:
@@ -347,7 +396,7 @@ def _open_file(section: document.Mapping, name: str, file: document.Entry) -> It
             section.entries[name] = document.Entry(place, value)
 
 
-def _lay(root: document.Mapping, section: str, name: str, value: document.Scalar) -> None:
+def _lay(root: document.Mapping, section: str, name: str, value: document.Node) -> None:
     """Put a value over whatever the file says; a file's wrong section is left to be told."""
     entry = root.entries.get(section)
     if entry is None or (isinstance(entry.node, document.Scalar) and entry.node.null):

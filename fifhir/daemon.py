@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import metadata
-from typing import TypeAlias
+from typing import NamedTuple
 
 from fifhir import machine, operations, worker
 from fifhir.child import Body
@@ -15,6 +15,7 @@ from fifhir.event import EVENT_TYPES
 from fifhir.logs import Log
 from fifhir.message import TOKENIZER
 from fifhir.metrics import Catalogue
+from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import Scoreboard
 from fifhir.supervisor import Limits, Plan, Supervisor
 from fifhir.workflow.engine import Workflow
@@ -22,23 +23,29 @@ from fifhir.workflow.engine import Workflow
 ROOM = 16  # workers there is always room for, if only an operator asks (TTIN)
 PORT_TAKEN = 2
 
-Reload: TypeAlias = Callable[[], tuple[Settings, Workflow]]
+
+class Orders(NamedTuple):
+    """All that was read and checked; again at every reload."""
+
+    settings: Settings
+    profiles: Profiles
+    workflow: Workflow
 
 
 def run(
-    settings: Settings,
-    workflow: Workflow,
+    orders: Orders,
     log: Log,
     *,
-    reload: Reload | None = None,
+    reload: Callable[[], Orders] | None = None,
     ready: Callable[[str], None] = lambda url: None,
 ) -> int:
     """The daemon, from binding its ports to the end of its last process; the exit status.
 
-    `reload` reads settings and workflow again, or raises ConfigError. Ports, the number of
-    workers and the log stay what they are until the next start. `ready` is told the URL of the
-    API once all workers serve.
+    `reload` reads the orders again, or raises ConfigError. Ports, the number of workers and the
+    log stay what they are until the next start. `ready` is told the URL of the API once all
+    workers serve.
     """
+    settings = orders.settings
     server, mllp, watched = settings.server, settings.mllp, settings.observability
     try:
         sock = machine.listen(server.host, server.port)
@@ -53,16 +60,16 @@ def run(
     build = {"version": metadata.version("fifhir"), "tokenizer": TOKENIZER}
     catalogue = Catalogue(
         event_types=EVENT_TYPES,
-        sources=_sources(settings, workflow),
-        routes=workflow.actions,
+        sources=_sources(orders),
+        routes=orders.workflow.actions,
         build=build,
     )
     workers = server.workers or machine.cpus()
     board = Scoreboard(catalogue, 4 * max(workers, ROOM // 2))
 
-    def crew(settings: Settings, workflow: Workflow) -> Body:
-        catalogue.admit(_sources(settings, workflow), workflow.actions)
-        return partial(worker.run, worker.Duty(sock, board, settings, workflow, log, frames))
+    def crew(orders: Orders) -> Body:
+        catalogue.admit(_sources(orders), orders.workflow.actions)
+        return partial(worker.run, worker.Duty(sock, board, *orders, log, frames))
 
     def tell() -> None:
         where = {"operations": f"http://{machine.address(desk)}"} if desk else {}
@@ -73,17 +80,20 @@ def run(
             ready(url)
 
     plan = Plan(
-        crew(settings, workflow),
+        crew(orders),
         workers,
         partial(operations.run, operations.Desk(desk, board, watched.metrics_endpoint, log))
         if desk
         else None,
-        (lambda: crew(*reload())) if reload else None,
+        (lambda: crew(reload())) if reload else None,
         tell,
     )
     return Supervisor(board, log, plan, Limits(shutdown=server.shutdown_timeout)).run()
 
 
-def _sources(settings: Settings, workflow: Workflow) -> tuple[str, ...]:
+def _sources(orders: Orders) -> tuple[str, ...]:
     """Every source whose events are counted under its own name."""
-    return (*workflow.sources, *([settings.mllp.source] if settings.mllp.enabled else []))
+    settings, _, workflow = orders
+    ruled = (rule.source for rule in settings.profiles.rules if rule.source)
+    listened = [settings.mllp.source] if settings.mllp.enabled else []
+    return (*workflow.sources, *ruled, *listened)

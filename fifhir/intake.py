@@ -15,6 +15,7 @@ from fifhir.event import Event, Warning
 from fifhir.extract import extract, extract_json
 from fifhir.message import Message, open_message, uuid_text
 from fifhir.profile import DEFAULT, Profile
+from fifhir.profile.choosing import Choice, Profiles, Sender
 from fifhir.workflow.engine import Outcome, Workflow
 
 _MARKS = (b"MSH", b"FHS", b"BHS", b"BTS", b"FTS")  # what begins or ends a message in a stream
@@ -22,22 +23,38 @@ VT, FS = 0x0B, 0x1C  # the bytes of MLLP; as numbers they are found three times 
 
 
 class Feed(Struct, frozen=True, kw_only=True):
-    """One sender's interface: what its events are called after, and how it is read."""
+    """One source: what its events are called after, and how it is read.
+
+    `senders` are those that another profile reads than the rest.
+    """
 
     source: str = "unknown"
     profile: Profile = field(default=DEFAULT)
+    senders: tuple[Sender, ...] = ()
+
+    @classmethod
+    def of(cls, source: str, profiles: Profiles, profile: str = "") -> "Feed":
+        """The source, read by the profile asked for, else as `profiles` says."""
+        choice = profiles.choice(source, profile)
+        return cls(source=source, profile=choice.profile, senders=choice.senders)
+
+    def reader(self, raw: bytes) -> Profile:
+        """The profile that reads this message."""
+        return Choice(self.profile, self.senders).of(raw) if self.senders else self.profile
 
 
 def read(raw: bytes, feed: Feed) -> Event:
     """The event that the message in `raw` means. Raises MessageError if it is not one."""
-    message = _opened(raw, feed.profile)
-    return extract(message, feed.profile, _identity(message, feed.source), feed.source, _now())
+    profile = feed.reader(raw)
+    message = _opened(raw, profile)
+    return extract(message, profile, _identity(message, feed.source), feed.source, _now())
 
 
 def read_json(raw: bytes, feed: Feed) -> tuple[str, bytes, tuple[Warning, ...]]:
     """The type, the JSON and the warnings of the event that `read` would give, for less."""
-    message = _opened(raw, feed.profile)
-    return extract_json(message, feed.profile, _identity(message, feed.source), feed.source, _now())
+    profile = feed.reader(raw)
+    message = _opened(raw, profile)
+    return extract_json(message, profile, _identity(message, feed.source), feed.source, _now())
 
 
 def read_single(raw: bytes, feed: Feed) -> tuple[str, bytes, tuple[Warning, ...]] | None:
@@ -45,8 +62,9 @@ def read_single(raw: bytes, feed: Feed) -> tuple[str, bytes, tuple[Warning, ...]
 
     Opening a message tells so for a tenth of what searching its bytes costs.
     """
+    profile = feed.reader(raw)
     try:
-        message = _opened(raw, feed.profile)
+        message = _opened(raw, profile)
     except MessageError:
         if batch.is_single(raw):
             raise
@@ -55,7 +73,7 @@ def read_single(raw: bytes, feed: Feed) -> tuple[str, bytes, tuple[Warning, ...]
     plain = not message.odd and VT not in raw and FS not in raw
     if not (one and plain) and not batch.is_single(raw):
         return None
-    return extract_json(message, feed.profile, _identity(message, feed.source), feed.source, _now())
+    return extract_json(message, profile, _identity(message, feed.source), feed.source, _now())
 
 
 def _opened(raw: bytes, profile: Profile) -> Message:

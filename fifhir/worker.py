@@ -19,6 +19,7 @@ from fifhir.config import Settings
 from fifhir.ingress import api, mllp
 from fifhir.logs import Log, adopt
 from fifhir.metrics import DROPPED, LAG
+from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import DRAINING, READY, Scoreboard, Slab
 from fifhir.workflow.engine import Workflow
 
@@ -36,6 +37,7 @@ class Duty(Struct, frozen=True):
     sock: socket
     board: Scoreboard
     settings: Settings
+    profiles: Profiles
     workflow: Workflow
     log: Log
     frames: socket | None = None

@@ -50,8 +50,9 @@ def validate(
     ] = None,
     config: File = None,
 ) -> None:
-    """Tell every fault of the settings and of the workflow they name; status 1 if there is one."""
+    """Tell every fault of the settings and of the files they name; status 1 if there is one."""
     from fifhir.cli import findings
+    from fifhir.cli.serve import profiles
     from fifhir.cli.workflow import read
     from fifhir.config import load
     from fifhir.errors import ConfigError
@@ -60,6 +61,7 @@ def validate(
         settings = load(file or config, os.environ if file is None else {}, {})
         if settings.workflow.config_path:
             read(settings.workflow.config_path)
+        profiles(settings)
     except ConfigError as fault:
         findings.show(fault.findings)
         raise typer.Exit(1) from None

@@ -17,12 +17,13 @@ from fifhir.cli.progress import Bar
 if TYPE_CHECKING:
     from fifhir.event import Warning
     from fifhir.intake import Feed
+    from fifhir.profile import Profile
 
 CHUNK = 1 << 20  # bytes read at once
 FORMATS = ("hl7v2", "hl7")
 
 
-def parse(
+def parse(  # noqa: PLR0913, PLR0917 - each is an option of the command
     files: Annotated[
         list[str] | None, typer.Argument(help="Files to read; - or none reads stdin.")
     ] = None,
@@ -32,6 +33,9 @@ def parse(
     source: Annotated[
         str, typer.Option("--source", "-s", help="Name of the sender, as events carry it.")
     ] = "unknown",
+    profile: Annotated[
+        str | None, typer.Option("--profile", metavar="FILE", help="The source profile (YAML).")
+    ] = None,
     pretty: Annotated[
         bool,
         typer.Option("--pretty", "-p", help="Indent one message; several stay one a line."),
@@ -55,7 +59,11 @@ def parse(
     if names == ["-"] and sys.stdin.isatty():
         print("reading HL7 v2 from the terminal, Ctrl-D ends it", file=sys.stderr)
     run = _Run(
-        Feed(source=source), _Out(sys.stdout.buffer, pretty), warnings, Bar(names), len(names) > 1
+        Feed(source=source, profile=_profile(profile)),
+        _Out(sys.stdout.buffer, pretty),
+        warnings,
+        Bar(names),
+        len(names) > 1,
     )
     with run.bar:
         for name in names:
@@ -65,6 +73,13 @@ def parse(
         print(f"{run.broken} of {run.seen} messages could not be read", file=sys.stderr)
     if run.failed:
         raise typer.Exit(1)
+
+
+def _profile(path: str | None) -> "Profile":
+    from fifhir.profile import DEFAULT
+    from fifhir.profile.loading import load
+
+    return load(path) if path else DEFAULT
 
 
 @dataclass(slots=True)

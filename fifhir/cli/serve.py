@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from fifhir.config import Settings
+    from fifhir.profile.choosing import Profiles
     from fifhir.workflow.config import WorkflowConfig
 
 SAMPLE = (
@@ -56,7 +58,8 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
     over the one before. The log is on stdout. HUP reloads, TTIN and TTOU make one worker more or
     less, TERM drains, INT twice or QUIT stops at once.
     """
-    from fifhir.config import Settings, load
+    from fifhir.config import load
+    from fifhir.daemon import Orders, run
     from fifhir.logs import Log
     from fifhir.workflow.engine import Workflow
 
@@ -71,15 +74,25 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
     watched = load(config, os.environ, flags).observability
     log = Log(1, watched.log_level, watched.log_format)
 
-    def read() -> tuple[Settings, Workflow]:
-        """What the file, the variables and the workflow say now; again at every reload."""
+    def read() -> Orders:
+        """What the file, the variables, profiles and workflow say now; again at every reload."""
         settings = load(config, os.environ, flags)
-        return settings, Workflow(_workflow(settings.workflow.config_path), log.write)
+        workflow = Workflow(_workflow(settings.workflow.config_path), log.write)
+        return Orders(settings, profiles(settings), workflow)
 
-    checked = read()
-    from fifhir import daemon
+    raise typer.Exit(run(read(), log, reload=read, ready=_greet))
 
-    raise typer.Exit(daemon.run(*checked, log, reload=read, ready=_greet))
+
+def profiles(settings: "Settings") -> "Profiles":
+    """All profiles the settings name; ConfigError also where one is named that is not there."""
+    from fifhir.profile.choosing import Profiles
+    from fifhir.profile.loading import load_all
+
+    wanted = settings.profiles
+    known = Profiles(load_all(wanted.path) if wanted.path else None, wanted.rules, wanted.default)
+    if settings.mllp.profile:
+        known.check([("mllp.profile", settings.mllp.profile)])
+    return known
 
 
 def _workflow(path: str) -> "WorkflowConfig":

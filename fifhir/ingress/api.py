@@ -23,6 +23,7 @@ from fifhir.ingress.parsing import Parser
 from fifhir.ingress.running import Runner
 from fifhir.logs import Log, place
 from fifhir.metrics import OTHER, PATHS, STATUSES, exposition
+from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import Scoreboard, Slab
 from fifhir.workflow.engine import Workflow
 
@@ -41,6 +42,8 @@ class Duty(Protocol):
     def board(self) -> Scoreboard: ...
     @property
     def settings(self) -> Settings: ...
+    @property
+    def profiles(self) -> Profiles: ...
     @property
     def workflow(self) -> Workflow: ...
     @property
@@ -71,7 +74,7 @@ class Api:
         self._retired = False
         self._keyring = Keyring(keys) if (keys := duty.settings.auth.keys()) else None
         self._nowhere = self._route(OTHER, {})
-        feeds, version = Feeds(), duty.board.catalogue.build["version"]
+        feeds, version = Feeds(duty.profiles), duty.board.catalogue.build["version"]
         self._version = version
         parse = Parser(feeds, duty.board.catalogue, slab)
         run = Runner(feeds, duty.board.catalogue, slab, duty.workflow)

@@ -17,6 +17,7 @@ from fifhir.event import Event
 from fifhir.ingress.answers import Problem, timestamp
 from fifhir.ingress.exchange import Request
 from fifhir.intake import Feed
+from fifhir.profile.choosing import Profiles
 
 RAW_TYPES = frozenset(
     {
@@ -34,9 +35,9 @@ _PATH = re.compile(r" - at `(?:key in )?(\$[\w.\[\]]*)`$")
 
 
 class Options(Struct, frozen=True):
-    """How to read `data`. There is one profile, the default; `delimiter` is for CSV."""
+    """How to read `data`; without a profile as the settings say. `delimiter` is for CSV."""
 
-    profile: str = "default"
+    profile: str = ""
     encoding: Literal["", "utf-8", "iso-8859-1", "cp1252"] = ""
     delimiter: str = ""
 
@@ -93,8 +94,6 @@ def unwrap(envelope: Envelope) -> bytes:
     """The messages in `data`, as bytes; a Problem if it is in a format nobody reads here."""
     if envelope.format != "hl7v2":
         raise Problem(415, "unsupported_format", "The only format read here is hl7v2.")
-    if envelope.options.profile not in {"", "default"}:
-        raise Problem(422, "unknown_profile", "There is no such source profile.")
     codec = envelope.options.encoding or _declared(envelope.data)
     try:
         return envelope.data.encode(codec)
@@ -130,18 +129,25 @@ def to_event(given: msgspec.Raw, identity: str) -> Event:
 class Feeds:
     """The feed of each source, made once for the sources that come again."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[Feed, bytes]] = {}
+    def __init__(self, profiles: Profiles) -> None:
+        self._profiles = profiles
+        self._known: dict[tuple[str, str], tuple[Feed, bytes]] = {}
 
-    def named(self, source: str) -> tuple[Feed, bytes]:
-        """The feed and its name as JSON."""
-        known = self._known.get(source)
+    def named(self, source: str, profile: str = "") -> tuple[Feed, bytes]:
+        """The feed and its name as JSON; a Problem if there is no such profile."""
+        known = self._known.get((source, profile))
         if known is None:
             if len(self._known) >= FEEDS_LIMIT:
                 self._known.clear()
-            known = Feed(source=checked_source(source)), msgspec.json.encode(source)
-            self._known[source] = known
+            known = self._feed(source, profile), msgspec.json.encode(source)
+            self._known[source, profile] = known
         return known
+
+    def _feed(self, source: str, profile: str) -> Feed:
+        try:
+            return Feed.of(checked_source(source), self._profiles, profile)
+        except KeyError as fault:
+            raise Problem(422, "unknown_profile", "There is no such source profile.") from fault
 
 
 def raw_source(request: Request) -> str:

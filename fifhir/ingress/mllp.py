@@ -13,6 +13,7 @@ from fifhir.ingress.gate import Gate, keep_alive
 from fifhir.ingress.mllp_connection import Connection
 from fifhir.ingress.receiving import Receiver
 from fifhir.logs import Log, place
+from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import Scoreboard, Slab
 from fifhir.workflow.engine import Workflow
 
@@ -27,6 +28,8 @@ class Duty(Protocol):
     @property
     def settings(self) -> Settings: ...
     @property
+    def profiles(self) -> Profiles: ...
+    @property
     def workflow(self) -> Workflow: ...
     @property
     def log(self) -> Log: ...
@@ -35,7 +38,7 @@ class Duty(Protocol):
 def serve(duty: Duty, sock: socket.socket, slab: Slab) -> "Listener":
     """MLLP is served on the running loop, until the listener is drained."""
     settings, catalogue = duty.settings.mllp, duty.board.catalogue
-    receiver = Receiver(settings, duty.workflow, catalogue, slab, duty.log)
+    receiver = Receiver(settings, duty.profiles, duty.workflow, catalogue, slab, duty.log)
     return Listener(sock, receiver, settings, duty, slab)
 
 

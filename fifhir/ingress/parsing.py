@@ -63,7 +63,8 @@ class Parser:
         if bodies.is_json(request):
             envelope = bodies.open_envelope(request.body)
             source = envelope.source or bodies.DEFAULT_SOURCE
-            return bodies.unwrap(envelope), self._feeds.named(source)
+            feed = self._feeds.named(source, envelope.options.profile)
+            return bodies.unwrap(envelope), feed
         feed = self._feeds.named(bodies.raw_source(request))
         if request.notes is not None:
             request.notes.feed = feed

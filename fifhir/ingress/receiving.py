@@ -18,6 +18,7 @@ from fifhir.intake import Feed
 from fifhir.logs import Log
 from fifhir.metrics import Catalogue
 from fifhir.mllp import frame
+from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import Slab
 from fifhir.workflow.engine import Workflow
 
@@ -25,10 +26,16 @@ from fifhir.workflow.engine import Workflow
 class Receiver:
     """Answers the messages of one listener."""
 
-    def __init__(
-        self, settings: Mllp, workflow: Workflow, catalogue: Catalogue, slab: Slab, log: Log
+    def __init__(  # noqa: PLR0913, PLR0917 - what a listener stands on
+        self,
+        settings: Mllp,
+        profiles: Profiles,
+        workflow: Workflow,
+        catalogue: Catalogue,
+        slab: Slab,
+        log: Log,
     ) -> None:
-        self._feed = Feed(source=settings.source)
+        self._feed = Feed.of(settings.source, profiles, settings.profile)
         self._mode: ack.Mode = settings.ack
         self._signature = ack.Signature(
             settings.application.encode(), settings.facility.encode(), settings.error_segment

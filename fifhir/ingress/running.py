@@ -85,17 +85,18 @@ class Runner:
             raise Problem(400, "bad_dry_run", "X-Dry-Run is true or false.")
         report = Report(dry_run)
         if not bodies.is_json(request):
-            return self._run(request.body, bodies.raw_source(request), report)
+            feed, _ = self._feeds.named(bodies.raw_source(request))
+            return self._run(request.body, feed, report)
         envelope = bodies.open_envelope(request.body)
         if bytes(envelope.event):
             event = bodies.to_event(envelope.event, secrets.token_hex(16))
-            return self._run(event, event.source, report)
+            return self._run(event, self._feeds.named(event.source)[0], report)
         source = envelope.source or bodies.DEFAULT_SOURCE
-        return self._run(bodies.unwrap(envelope), source, report)
+        feed, _ = self._feeds.named(source, envelope.options.profile)
+        return self._run(bodies.unwrap(envelope), feed, report)
 
-    async def _run(self, load: bytes | Event, source: str, report: Report) -> Response:
+    async def _run(self, load: bytes | Event, feed: Feed, report: Report) -> Response:
         started = perf_counter()
-        feed, _ = self._feeds.named(source)
         try:
             async with asyncio.timeout(DEADLINE):
                 if isinstance(load, bytes):

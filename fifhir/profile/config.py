@@ -22,8 +22,8 @@ Components: TypeAlias = Annotated[
     str,
     Meta(
         pattern=r"^(flexible|[1-9][0-9]?)$",
-        description="The most components such a field should have, or `flexible`. More are the "
-        "warning EXTRA_COMPONENTS, or with `tolerate.extra_components: false` an error.",
+        description="The most components fields of this type should have, or `flexible`. More are "
+        "the warning EXTRA_COMPONENTS, or with `tolerate.extra_components: false` an error.",
     ),
 ]
 OnInvalid: TypeAlias = Literal["warn", "error", "pass"]
@@ -80,7 +80,7 @@ class Tolerate(Struct, frozen=True, kw_only=True):
     non_standard_delimiters: Annotated[
         bool,
         Meta(
-            description=r"Whether delimiters other than `|^~\\&` are read; among them the known "
+            description=r"Whether delimiters other than `|^~\&` are read; among them the known "
             "damages of MSH-2, with the warning NON_STANDARD_DELIMITERS."
         ),
     ] = True
@@ -181,9 +181,9 @@ class ZSegments(Struct, frozen=True, kw_only=True):
 class Preference(Struct, frozen=True, kw_only=True):
     """One kind of identifier; what is left out fits all."""
 
-    type: str = ""
-    assigner_contains: str = ""
-    assigner_equals: str = ""
+    type: Annotated[str, Meta(description="Its type as events have it: MR, SS, PI, ...")] = ""
+    assigner_contains: Annotated[str, Meta(description="What is part of its assigner.")] = ""
+    assigner_equals: Annotated[str, Meta(description="Its assigner.")] = ""
 
     def faults(self) -> Faults:
         if not (self.type or self.assigner_contains or self.assigner_equals):
@@ -193,7 +193,10 @@ class Preference(Struct, frozen=True, kw_only=True):
 class Check(Struct, frozen=True, kw_only=True):
     """Whether identifiers of one kind are checked, and what an invalid one is."""
 
-    enabled: bool = True
+    enabled: Annotated[
+        bool,
+        Meta(description="Whether they are checked; a section that is left out checks nothing."),
+    ] = True
     on_invalid: Annotated[
         OnInvalid,
         Meta(description="`warn` adds a warning, `error` refuses the message, `pass` only marks."),
@@ -215,7 +218,9 @@ class Validation(Struct, frozen=True, kw_only=True):
 class SsnRules(Struct, frozen=True, kw_only=True):
     """How Social Security Numbers are written."""
 
-    strip_dashes: bool = False
+    strip_dashes: Annotated[bool, Meta(description="Whether dashes and blanks are left out.")] = (
+        False
+    )
     reject_patterns: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^[0-9]{3}-?[0-9]{2}-?[0-9]{4}$")], ...],
         Meta(description="Numbers that are placeholders, and so invalid."),
@@ -228,14 +233,18 @@ class PhoneRules(Struct, frozen=True, kw_only=True):
     strip_country_code: Annotated[
         bool, Meta(description="Whether the 1 of North America before ten digits is left out.")
     ] = False
-    normalize_to_digits: bool = False
+    normalize_to_digits: Annotated[
+        bool, Meta(description="Whether all but digits is left out.")
+    ] = False
 
 
 class MrnRules(Struct, frozen=True, kw_only=True):
     """How medical record numbers are written."""
 
-    strip_leading_zeros: bool = False
-    uppercase: bool = False
+    strip_leading_zeros: Annotated[
+        bool, Meta(description="Whether zeros at the front are left out.")
+    ] = False
+    uppercase: Annotated[bool, Meta(description="Whether letters become capitals.")] = False
 
 
 class Normalization(Struct, frozen=True, kw_only=True):
@@ -266,8 +275,12 @@ class Identifiers(Struct, frozen=True, kw_only=True):
 class CodeMapping(Struct, frozen=True, kw_only=True):
     """A file of codes and what they are in another system."""
 
-    source_system: Annotated[str, Meta(min_length=1)]
-    target_system: Annotated[str, Meta(min_length=1)]
+    source_system: Annotated[
+        str, Meta(min_length=1, description="The `system` of codings that are translated.")
+    ]
+    target_system: Annotated[
+        str, Meta(min_length=1, description="The `system` of what is put beside them.")
+    ]
     file: Annotated[
         str,
         Meta(
@@ -298,8 +311,8 @@ class SourceProfile(Struct, frozen=True, kw_only=True):
         Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="What it is chosen by."),
     ]
     name: Annotated[str, Meta(min_length=1, description="What people call it.")]
-    version: str = ""
-    description: str = ""
+    version: Annotated[str, Meta(description="Your own version of the file.")] = ""
+    description: Annotated[str, Meta(description="For whoever reads it.")] = ""
     hl7v2: Hl7v2 = Hl7v2()
     z_segments: ZSegments = ZSegments()
     identifiers: Identifiers = Identifiers()

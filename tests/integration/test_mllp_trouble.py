@@ -15,6 +15,7 @@ from fifhir.ingress import mllp, mllp_connection
 from fifhir.logs import Log
 from fifhir.metrics import Catalogue
 from fifhir.mllp import frame
+from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import Scoreboard
 from fifhir.workflow.config import DEFAULT
 from fifhir.workflow.engine import Workflow
@@ -45,7 +46,7 @@ def served(
     board = Scoreboard(catalogue, 1)
     sock = machine.listen("127.0.0.1", 0)
     log = Log(2, "error", "json")
-    duty = worker.Duty(sock, board, Settings(), Workflow(DEFAULT, write), log, sock)
+    duty = worker.Duty(sock, board, Settings(), Profiles(), Workflow(DEFAULT, write), log, sock)
 
     async def run() -> None:
         listener = mllp.serve(duty, sock, board.slab(0))
