@@ -40,6 +40,7 @@ class Owner(Protocol):
     @property
     def crowd(self) -> Crowd: ...
     def answer(self, request: Request) -> Answer: ...
+    def owe(self, connection: "Connection") -> None: ...
     def may_enter(self, request: Request) -> Fault | None: ...
 
 
@@ -101,8 +102,11 @@ class Connection(asyncio.Protocol):
         fault = self.framer.feed(data)
         if fault is not None:
             self.dismiss(fault)
-        if self.out:
-            self._flush()
+        out = self.out
+        if len(out) == 1 and len(out[0]) < LARGE:
+            self.server.owe(self)
+        elif out:
+            self.flush()
         if self.queue:
             if self.task is None:
                 self.server.loop.call_soon(self._advance)
@@ -110,6 +114,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """A client that has shut down its side still gets the answers it waits for."""
+        self.flush()
         self.deaf = True
         self.farewell = None
         if self.lingering or not (self.task or self.queue):
@@ -210,7 +215,7 @@ class Connection(asyncio.Protocol):
                 self.last = True
             elif self.expecting:
                 self._continue()
-        self._flush()
+        self.flush()
         if self.queue and self.task is None and self.writable:
             self.server.loop.call_soon(self._advance)
         self._set_reading()
@@ -224,7 +229,7 @@ class Connection(asyncio.Protocol):
             self.server.held -= sum(request.size for request in self.queue)
             self.queue.clear()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Write what is answered at once; leave if that was the last."""
         out, transport = self.out, self.transport
         if transport.is_closing() or self.lingering:  # uvloop raises on a write when closing
@@ -273,7 +278,7 @@ class Connection(asyncio.Protocol):
             if self.transport.is_closing() or has_unread(self.transport):
                 return
             self.last = True
-            self._flush()
+            self.flush()
 
     def check(self, now: float) -> None:
         """Cut off a peer that keeps this connection waiting longer than its limits allow."""

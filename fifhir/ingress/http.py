@@ -15,6 +15,8 @@ from fifhir.ingress.exchange import OVERLOADED, Application, Limits
 from fifhir.ingress.gate import Gate, keep_alive
 from fifhir.scoreboard import Scoreboard, Slab
 
+TOGETHER = 32  # connections whose answers are written together; the first waits for the last
+ALONE = 16  # answers written at once before we look again whether others wait
 RESERVE = 256  # descriptors for logs, stores and outgoing connections
 
 
@@ -41,6 +43,8 @@ class Server:
         self.now = loop.time()
         self.date = _date()
         self.held = 0
+        self._debtors: list[Connection] = []
+        self._alone = 0
         self._slab = slab
         self._board = board
         gate = Gate(loop, listener, limits.connections, self)
@@ -57,6 +61,33 @@ class Server:
         self.application.retire()
         await self.crowd.drain(seconds)
         self._clock.cancel()
+
+    # A connection's side.
+
+    def owe(self, connection: Connection) -> None:
+        """What the connection has to say is written once all that can be read has been read.
+
+        Written one by one, each answer would wake a client that has gone to sleep since the last
+        one; that took a third of the kernel's time (64 connections, 2026-11-24). Where nobody else
+        was found to wait, the next answers go at once: waiting costs a turn of the loop.
+        """
+        debtors = self._debtors
+        if self._alone:
+            self._alone -= 1
+            connection.flush()
+            return
+        if not debtors:
+            self.loop.call_soon(self._pay)
+        debtors.append(connection)
+        if len(debtors) == TOGETHER:
+            self._pay()
+
+    def _pay(self) -> None:
+        debtors, self._debtors = self._debtors, []
+        if len(debtors) == 1:
+            self._alone = ALONE
+        for connection in debtors:
+            connection.flush()
 
     # The gate's side.
 

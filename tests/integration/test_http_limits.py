@@ -204,6 +204,23 @@ def test_a_half_closed_client_gets_its_answers(house: Any) -> None:
     for path in (b"/now", b"/slow"):
         request = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path
         assert house.say(request * 3, finish=True).count(path) == 3
+        for _ in range(20):
+            assert house.say(request, finish=True).count(path) == 1
+
+
+def test_many_that_ask_at_once_each_get_their_own_answer(house: Any) -> None:
+    request = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(house.connect()) for _ in range(100)]
+        for turn in range(5):
+            for number, client in enumerate(clients):
+                client.sendall(request % (1000 * turn + number))
+            for number in range(turn, len(clients), 7):  # some have gone before it is written
+                clients[number].close()
+                clients[number] = stack.enter_context(house.connect())
+                clients[number].sendall(request % (1000 * turn + number))
+            for number, client in enumerate(clients):
+                assert client.recv(1000).endswith(b"GET /%d 0" % (1000 * turn + number))
 
 
 def test_a_client_that_leaves_amid_a_request_leaves_nothing_behind(
