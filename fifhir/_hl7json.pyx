@@ -21,6 +21,7 @@ from fifhir._hl7parse cimport (
 )
 from fifhir._hl7plan cimport (
     ANY,
+    CONSTANT,
     DATE,
     EACH,
     FIRST,
@@ -29,16 +30,19 @@ from fifhir._hl7plan cimport (
     HEAD,
     INSTANT,
     JOIN,
+    JOINED,
     KINDS,
     LINES,
     MAP,
     MUST,
+    NUMBER,
     ORDINAL,
     PICK,
     REPEAT,
     SHORT,
     SLOTS,
     STRUCT,
+    SUM,
     TEXT,
     TIME,
     TUPLE,
@@ -63,6 +67,8 @@ from fifhir._hl7plan cimport (
     value_of,
     walk,
 )
+
+from fifhir import nm
 
 cdef extern from "Python.h":
     PyObject* PyBytes_New "PyBytes_FromStringAndSize"(const char* data, Py_ssize_t size)
@@ -220,6 +226,21 @@ cdef int _write_ordinal(Page* p, Frame* f, Node* node) except -1:
         return 0
     digits = str(found).encode()
     return _put(p, PyBytes_AS_STRING(digits), PyBytes_GET_SIZE(digits))
+
+
+cdef int _write_number(Page* p, Frame* f, Node* node) except -1:
+    """Rare enough to go by way of the number; what is none is text."""
+    found = value_of(&p.run, f, node)
+    if found is <object>node.default:
+        return 0
+    if found is None or isinstance(found, str):
+        return _put_object(p, found)
+    digits = <bytes>nm.encoded(found)
+    return _put(p, PyBytes_AS_STRING(digits), PyBytes_GET_SIZE(digits))
+
+
+cdef int _write_constant(Page* p, Frame* f, Node* node) except -1:
+    return _put(p, node.absent.at, node.absent.size)
 
 
 cdef int _write_date(Page* p, Frame* f, Node* node) except -1:
@@ -408,7 +429,9 @@ _writers[FIRST], _writers[PICK], _writers[MUST] = _write_first, _write_pick, _wr
 _writers[REPEAT] = _writers[TUPLE] = _writers[EACH] = _write_array
 _writers[STRUCT], _writers[HEAD] = _write_struct, _write_head
 _writers[ORDINAL], _writers[ANY] = _write_ordinal, _write_any
-_writers[LINES] = _writers[GIVEN] = _write_built
+_writers[NUMBER] = _writers[SUM] = _write_number
+_writers[CONSTANT] = _write_constant
+_writers[LINES] = _writers[GIVEN] = _writers[JOINED] = _write_built
 
 
 # Whole structs.

@@ -26,7 +26,7 @@ cdef enum:
 
 cdef enum:  # kinds of nodes
     TEXT, WHOLE, LINES, DATE, TIME, INSTANT, MAP, JOIN, GUARD, FIRST, PICK, MUST, STRUCT, REPEAT
-    TUPLE, EACH, HEAD, ORDINAL, ANY, GIVEN
+    TUPLE, EACH, HEAD, JOINED, ORDINAL, ANY, NUMBER, SUM, CONSTANT, GIVEN
     KINDS  # how many there are
 
 cdef struct Names:
@@ -34,8 +34,8 @@ cdef struct Names:
     int n
 
 cdef struct Group:      # what an `each` or `head` gathers, or where an `any` looks
-    uint32_t name       # the segment an item begins with
-    Names followers, inherits, slots
+    Names names         # the segments an item may begin with, and go on with in this order
+    Names followers, inherits, behind, until, slots
 
 cdef struct Chars:
     const char* at
@@ -88,6 +88,7 @@ cdef struct Walk:       # over the repetitions of a field
 
 cdef struct Tour:       # over the segments an `each` gathers
     Py_ssize_t at
+    Py_ssize_t reached      # where the last item ends
     Py_ssize_t seen[SLOTS]
     Py_ssize_t slots[SLOTS]
 

@@ -30,7 +30,7 @@ from fifhir._hl7parse cimport (
     text_of,
 )
 
-from fifhir import dtm
+from fifhir import dtm, nm
 
 cdef extern from "Python.h":
     object PyObject_Vectorcall(object call, PyObject** args, size_t n, PyObject* names)
@@ -39,7 +39,8 @@ cdef dict _KINDS = {
     "text": TEXT, "whole": WHOLE, "lines": LINES, "date": DATE, "time": TIME, "instant": INSTANT,
     "map": MAP, "join": JOIN, "guard": GUARD, "first": FIRST, "pick": PICK, "must": MUST,
     "struct": STRUCT, "repeat": REPEAT, "tuple": TUPLE, "each": EACH, "head": HEAD,
-    "ordinal": ORDINAL, "any": ANY, "given": GIVEN,
+    "joined": JOINED, "ordinal": ORDINAL, "any": ANY, "number": NUMBER, "sum": SUM,
+    "constant": CONSTANT, "given": GIVEN,
 }
 cdef tuple _DATED = (dtm.date, dtm.time, dtm.instant)
 
@@ -87,22 +88,22 @@ cdef class _Compiler:
             into.entries[i].meant = self._chars(meant)
 
     cdef _group(self, Node* into, tuple group):
-        cdef Names own
-        name, followers, inherits, slots = group
+        names, followers, inherits, behind, until, slots = group
         into.group = <Group*>calloc(1, sizeof(Group))
         if into.group == NULL:
             raise MemoryError
-        _pack(&own, (name,))
-        into.group.name = own.name[0]
+        _pack(&into.group.names, names)
         _pack(&into.group.followers, followers)
         _pack(&into.group.inherits, inherits)
+        _pack(&into.group.behind, behind)
+        _pack(&into.group.until, until)
         _pack(&into.group.slots, slots)
 
     cdef compile(self, Node* into, tuple node):
         cdef int kind = _KINDS[node[0]]
         into.kind = kind
         into.default = self._keep(node[len(node) - 1])
-        if kind in (TEXT, WHOLE, LINES, DATE, TIME, INSTANT):
+        if kind in (TEXT, WHOLE, LINES, DATE, TIME, INSTANT, NUMBER):
             self._address(into, node[1])
         elif kind == MAP:
             self._compile_map(into, node)
@@ -110,10 +111,12 @@ cdef class _Compiler:
             self._compile_join(into, node)
         elif kind == ORDINAL:
             into.slot = node[1]
-        elif kind == ANY:
-            self._group(into, (node[1], (), (), ()))
+        elif kind == ANY or kind == SUM:
+            self._group(into, ((node[1],), (), (), (), (), ()))
             into.field = node[2]
-            self._entries(into, [(word, b"") for word in node[3]])
+            self._entries(into, [(word, b"") for word in node[3]] if kind == ANY else [])
+        elif kind == CONSTANT:
+            into.absent = self._chars(_quoted(node[1]))
         elif kind == GIVEN:
             into.n = node[1]
         else:
@@ -128,7 +131,7 @@ cdef class _Compiler:
             into.default = into.kids.default
         elif kind == FIRST or kind == TUPLE:
             self._kids(into, node[1])
-        elif kind == EACH or kind == HEAD:
+        elif kind == EACH or kind == HEAD or kind == JOINED:
             self._group(into, node[1])
             self._kids(into, (node[2],))
         elif kind == GUARD:
@@ -359,41 +362,79 @@ cdef bint next_item(Run* r, Frame* f, Group* g, Tour* tour, Frame* inner) noexce
     cdef Segment* segments = r.table.segments
     cdef int i
     if tour.at < 0:
-        tour.at = f.start - 1
-        for i in range(g.inherits.n):
-            tour.seen[i] = -1
+        _set_out(segments, f, g, tour)
     while tour.at + 1 < f.stop:
         tour.at += 1
         for i in range(g.inherits.n):
             if segments[tour.at].name == g.inherits.name[i]:
                 tour.seen[i] = tour.at
-        if segments[tour.at].name == g.name:
-            break
+        if g.until.n and _is_in(&g.until, segments[tour.at].name):
+            return False
+        if tour.at >= tour.reached and _is_in(&g.names, segments[tour.at].name):
+            if g.behind.n == 0 or _stands_behind(segments, tour.at, &g.behind):
+                break
     else:
         return False
     enter(inner, f, 0, NULL, NULL)
-    inner.slots, inner.start, inner.stop = tour.slots, tour.at + 1, tour.at + 1
-    while inner.stop < f.stop and _is_in(&g.followers, segments[inner.stop].name):
-        inner.stop += 1
+    inner.slots, inner.start = tour.slots, tour.at + 1
+    inner.stop = tour.reached = _reached(segments, tour.at, g, f.stop)
     for i in range(g.slots.n):
         tour.slots[i] = _place(segments, inner, g, tour.seen, g.slots.name[i])
     return True
 
 
+cdef void _set_out(Segment* segments, Frame* f, Group* g, Tour* tour) noexcept nogil:
+    """Begin a tour: what stands before a frame has been seen already."""
+    cdef Py_ssize_t at
+    cdef int i
+    tour.at, tour.reached = f.start - 1, f.start
+    for i in range(g.inherits.n):
+        at = f.start - 1
+        while at >= 0 and segments[at].name != g.inherits.name[i]:
+            at -= 1
+        tour.seen[i] = at
+
+
+cdef bint _stands_behind(Segment* segments, Py_ssize_t at, Names* names) noexcept nogil:
+    """Whether a segment, or the run of its like it is in, stands behind one of these."""
+    cdef Py_ssize_t before = at - 1
+    while before >= 0 and segments[before].name == segments[at].name:
+        before -= 1
+    return before >= 0 and _is_in(names, segments[before].name)
+
+
+cdef Py_ssize_t _reached(
+    Segment* segments, Py_ssize_t at, Group* g, Py_ssize_t stop
+) noexcept nogil:
+    """Where the item that begins here ends: each of the names ends those before it."""
+    cdef int rank = 0, i
+    while g.names.name[rank] != segments[at].name:
+        rank += 1
+    at += 1
+    while at < stop:
+        for i in range(rank + 1, g.names.n):
+            if segments[at].name == g.names.name[i]:
+                rank = i
+                break
+        else:
+            if not _is_in(&g.followers, segments[at].name):
+                break
+        at += 1
+    return at
+
+
 cdef Py_ssize_t _place(
     Segment* segments, Frame* f, Group* g, Py_ssize_t* seen, uint32_t name
 ) noexcept nogil:
-    """Which segment a slot of an `each` means: itself, the inherited one, the first follower."""
+    """Which segment a slot of an `each` means: the first of the item, else the inherited one."""
     cdef Py_ssize_t at
     cdef int i
-    if name == g.name:
-        return f.start - 1
-    for i in range(g.inherits.n):
-        if g.inherits.name[i] == name and seen[i] >= 0:
-            return seen[i]
-    for at in range(f.start, f.stop):
+    for at in range(f.start - 1, f.stop):
         if segments[at].name == name:
             return at
+    for i in range(g.inherits.n):
+        if g.inherits.name[i] == name:
+            return seen[i]
     return -1
 
 
@@ -621,7 +662,7 @@ cdef object _each(Run* r, Frame* f, Node* node):
     cdef Frame inner
     cdef Py_ssize_t n = 0, made = 0, at
     for at in range(f.start, f.stop):
-        n += r.table.segments[at].name == node.group.name
+        n += _is_in(&node.group.names, r.table.segments[at].name)
     if n == 0:
         return ()
     items = PyTuple_New(n)
@@ -631,7 +672,7 @@ cdef object _each(Run* r, Frame* f, Node* node):
         Py_INCREF(value)
         PyTuple_SET_ITEM(items, made, value)
         made += 1
-    return items
+    return items if made == n else (<tuple>items)[:made]
 
 
 cdef object _head(Run* r, Frame* f, Node* node):
@@ -643,12 +684,55 @@ cdef object _head(Run* r, Frame* f, Node* node):
     return <object>node.default
 
 
+cdef object _joined_items(Run* r, Frame* f, Node* node):
+    cdef Tour tour
+    cdef Frame inner
+    cdef Py_ssize_t before = r.valued
+    lines = []
+    tour.at = -1
+    while next_item(r, f, node.group, &tour, &inner):
+        text = value_of(r, &inner, node.kids)
+        if text:
+            lines.append(text)
+    return "\n".join(lines) if lines and r.valued > before else <object>node.default
+
+
+cdef object _numeral(Run* r, Frame* f, Node* node):
+    cdef Bytes at, end
+    if not locate(r, f, node, &at, &end):
+        return <object>node.default
+    r.valued += 1
+    found = nm.number((<const char*>at)[:end - at])
+    return text_of(r.table, r.tokens, at, end) if found is None else found
+
+
+cdef object _sum(Run* r, Frame* f, Node* node):
+    cdef Segment* s
+    cdef Bytes at, end
+    cdef Py_ssize_t i
+    numbers = []
+    for i in range(f.start, f.stop):
+        s = &r.table.segments[i]
+        if s.name == node.group.names.name[0] and find_field(r.table, s, node.field, &at, &end):
+            narrow(&at, &end, r.table.repetition, 1)
+            narrow(&at, &end, r.table.component, 1)
+            narrow(&at, &end, r.table.subcomponent, 1)
+            numbers.append((<const char*>at)[:end - at])
+    found = nm.total(numbers)
+    r.valued += found is not None
+    return <object>node.default if found is None else found
+
+
+cdef object _constant(Run* r, Frame* f, Node* node):
+    return <object>node.default
+
+
 cdef bint has_word(Run* r, Frame* f, Node* node) noexcept nogil:
     """Whether a word of such a field is wanted, in whatever case."""
     cdef Bytes at, end, stop
     cdef Py_ssize_t i
     for i in range(f.start, f.stop):
-        if r.table.segments[i].name != node.group.name:
+        if r.table.segments[i].name != node.group.names.name[0]:
             continue
         find_field(r.table, &r.table.segments[i], node.field, &at, &end)
         while at < end:
@@ -814,5 +898,6 @@ _readers[DATE] = _readers[TIME] = _readers[INSTANT] = _dated
 _readers[MAP], _readers[JOIN], _readers[GUARD] = _mapped, _joined, _guarded
 _readers[FIRST], _readers[PICK], _readers[MUST] = _first, _pick, _must
 _readers[STRUCT], _readers[REPEAT], _readers[TUPLE] = _struct, _repeat, _tuple
-_readers[EACH], _readers[HEAD] = _each, _head
+_readers[EACH], _readers[HEAD], _readers[JOINED] = _each, _head, _joined_items
+_readers[NUMBER], _readers[SUM], _readers[CONSTANT] = _numeral, _sum, _constant
 _readers[ORDINAL], _readers[ANY], _readers[GIVEN] = _ordinal, _any, _given

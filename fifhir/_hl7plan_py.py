@@ -20,26 +20,44 @@ repetition at hand, component and subcomponent 0 mean undivided. Nodes:
                                      its component `component`
     ("repeat", address, node)        a tuple, one item for each repetition that has a value
     ("tuple", nodes)                 a tuple of those nodes that have a value
-    ("each", group, node)            a tuple, one item for each segment of the frame that the
-                                     group `(name, followers, inherits, slots)` names; its own
-                                     frame reaches over the followers behind it, and its slots
-                                     are itself, the first of each follower, and the last of
-                                     each inherited segment before it
+    ("each", group, node)            a tuple, one item for each `Group` of segments in the frame
+    ("joined", group, node, default) the texts of such items, a line each
     ("head", group, node, default)   the first item of such an `each`
     ("ordinal", slot, default)       how many segments of its name stand before that slot's
     ("any", name, field, words)      whether a word in that field of such a segment is one of
                                      these upper-case ones, in whatever case it was sent
+    ("number", address, default)     an int or a float, where the text is one (NM) and not too long
+                                     for a float to hold; else the text itself
+    ("sum", name, field, default)    what the numbers in that field of such segments add up to
+    ("constant", text)               that text; it does not count as a value
     ("given", n)                     the caller's n-th argument
+
+A group is `(names, followers, inherits, behind, until, slots)`. An item begins with a segment of
+one of the names and reaches over what follows it: followers, and those of the names that stand
+further on in `names` than the last. Its slots mean its first segment of that name, or the last
+one before it in the message if the name is inherited. With `behind`, only segments count that
+follow one of these, others like themselves between them; an `until` segment ends the search.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from fifhir import dtm
+from fifhir import dtm, nm
 from fifhir._hl7parse_py import Tokens, part_of
 
 Address: TypeAlias = tuple[int, int, int, int]
-Group: TypeAlias = tuple[bytes, tuple[bytes, ...], tuple[bytes, ...], tuple[bytes, ...]]
+Names: TypeAlias = tuple[bytes, ...]
+
+
+class Group(NamedTuple):
+    """What an `each` gathers."""
+
+    names: Names
+    followers: Names
+    inherits: Names
+    behind: Names
+    until: Names
+    slots: Names
 
 
 class Plan:
@@ -224,36 +242,53 @@ class _Run:
         return tuple(found)
 
     def _each(self, frame: _Frame, group: Group, node: Any) -> Any:
-        return tuple(self.value(node, item) for item in self._items(frame, *group))
+        return tuple(self.value(node, item) for item in self._items(frame, Group(*group)))
 
     def _head(self, frame: _Frame, group: Group, node: Any, default: Any) -> Any:
-        item = next(self._items(frame, *group), None)
+        item = next(self._items(frame, Group(*group)), None)
         return default if item is None else self.value(node, item)
 
-    def _items(
-        self,
-        frame: _Frame,
-        name: bytes,
-        followers: tuple[bytes, ...],
-        inherits: tuple[bytes, ...],
-        slots: tuple[bytes, ...],
-    ) -> Iterator[_Frame]:
-        seen: dict[bytes, int] = {}
-        for at in frame.segments:
-            found = self.tokens.name(at)
-            if found in inherits:
-                seen[found] = at
-            if found == name:
-                reach = self._reach(at, followers, frame.segments.stop)
-                behind = {self.tokens.name(i): i for i in reversed(reach)}
-                places = [at if s == name else seen.get(s, behind.get(s, -1)) for s in slots]
-                yield _Frame(places, reach)
+    def _joined(self, frame: _Frame, group: Group, node: Any, default: Any) -> Any:
+        before = self.valued
+        texts = [self.value(node, item) for item in self._items(frame, Group(*group))]
+        found = [text for text in texts if text]
+        return "\n".join(found) if found and self.valued > before else default
 
-    def _reach(self, at: int, followers: tuple[bytes, ...], stop: int) -> range:
-        end = at + 1
-        while end < stop and self.tokens.name(end) in followers:
+    def _items(self, frame: _Frame, group: Group) -> Iterator[_Frame]:
+        reached = frame.segments.start
+        for at in frame.segments:
+            name = self.tokens.name(at)
+            if name in group.until:
+                return
+            if at >= reached and name in group.names and self._stands(at, group.behind):
+                reached = self._reached(at, group, frame.segments.stop)
+                slots = [self._place(at, reached, group, slot) for slot in group.slots]
+                yield _Frame(slots, range(at + 1, reached))
+
+    def _stands(self, at: int, behind: Names) -> bool:
+        """Whether a segment, or the run of its like it is in, stands behind one of these."""
+        before = at - 1
+        while before >= 0 and self.tokens.name(before) == self.tokens.name(at):
+            before -= 1
+        return not behind or (before >= 0 and self.tokens.name(before) in behind)
+
+    def _reached(self, at: int, group: Group, stop: int) -> int:
+        """Where the item that begins here ends."""
+        names, end = group.names[group.names.index(self.tokens.name(at)) + 1 :], at + 1
+        while end < stop:
+            name = self.tokens.name(end)
+            if name in names:
+                names = names[names.index(name) + 1 :]
+            elif name not in group.followers:
+                break
             end += 1
-        return range(at + 1, end)
+        return end
+
+    def _place(self, at: int, stop: int, group: Group, slot: bytes) -> int:
+        """Which segment a slot means: the first of the item, else the last before it."""
+        own = (i for i in range(at, stop) if self._is(i, slot))
+        before = (i for i in range(at - 1, -1, -1) if slot in group.inherits and self._is(i, slot))
+        return next(own, next(before, -1))
 
     def _ordinal(self, frame: _Frame, slot: int, default: Any) -> Any:
         at = frame.slots[slot]
@@ -261,6 +296,22 @@ class _Run:
             return default
         name = self.tokens.name(at)
         return sum(self.tokens.name(i) == name for i in range(at))
+
+    def _number(self, frame: _Frame, address: Address, default: Any) -> Any:
+        raw = self._cut(frame, address)
+        found = nm.number(raw)
+        text = self._counted(raw, default)
+        return text if found is None else found
+
+    def _sum(self, frame: _Frame, name: bytes, field: int, default: Any) -> Any:
+        found = nm.total(
+            self.tokens.cut(i, field, 1, 1, 1) for i in frame.segments if self._is(i, name)
+        )
+        self.valued += found is not None
+        return default if found is None else found
+
+    def _constant(self, frame: _Frame, text: str) -> Any:
+        return text
 
     def _given(self, frame: _Frame, n: int) -> Any:
         return self.given[n]

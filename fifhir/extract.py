@@ -54,10 +54,11 @@ Node = tuple[Any, ...]
 
 
 class _Compiler:
-    """The nodes of one frame; `slots` are the segments they turned out to name."""
+    """The nodes of one frame; `slots` are the segments it names, its `own` begin its item."""
 
-    def __init__(self, first_slot: bytes = b"") -> None:
-        self.slots: list[bytes] = [first_slot] if first_slot else []
+    def __init__(self, own: tuple[bytes, ...] = ()) -> None:
+        self.own = own
+        self.slots: list[bytes] = [*own]
 
     def struct(self, name: str, address: Any = None, default: Any = None) -> Node:
         """The node that builds a struct of the vocabulary, its fields in their order."""
@@ -116,6 +117,13 @@ class _Compiler:
         segment, field = row.path.split("-")
         return ("any", segment.encode(), int(field), tuple(row.arg.encode().split()))
 
+    def _sum(self, row: tables.Field, default: Any) -> Node:
+        segment, field = row.path.split("-")
+        return ("sum", segment.encode(), int(field), default)
+
+    def _constant(self, row: tables.Field, _: Any) -> Node:
+        return ("constant", row.arg)
+
     def _ordinal(self, row: tables.Field, default: Any) -> Node:
         return ("ordinal", self._slot(row.arg.encode()), default)
 
@@ -140,17 +148,23 @@ class _Compiler:
     def _head(self, row: tables.Field, default: Any) -> Node:
         return ("head", *self._item(row.arg), default)
 
+    def _joined(self, row: tables.Field, default: Any) -> Node:
+        return ("joined", *self._item(row.arg), default)
+
     def _item(self, name: str) -> tuple[Any, Node]:
         """The group an `each` gathers, and the node of one item."""
-        group = tables.GROUPS[name.partition(".")[0]]
-        inner = _Compiler(group.segment)
-        if name in vocabulary.STRUCTS:
-            node = inner.struct(name)
-        elif "." in name:
-            node = inner._part(name, None)
+        name, _, key = name.partition(".")
+        group = tables.GROUPS[name]
+        inner = _Compiler(group.segments)
+        if key:
+            node = inner.key(group.struct, key, _default_of(group.struct, key))
+        elif group.struct in vocabulary.STRUCTS:
+            node = inner.struct(group.struct)
         else:
-            node = inner._leaf(tables.FIELDS[name][""][0], "")
-        return (*group, tuple(inner.slots)), node
+            node = inner._leaf(tables.FIELDS[group.struct][""][0], "")
+        behind = self.own if group.behind == (b"",) else group.behind
+        bounds = (group.segments, group.followers, group.inherits, behind, group.until)
+        return (*bounds, tuple(inner.slots)), node
 
     def _address(self, path: str) -> tuple[int, int, int, int]:
         """`PID-5.1` in this frame, or `.4.2` in the repetition at hand."""
@@ -173,6 +187,11 @@ def _rows_of(cls: type) -> dict[str, list[tables.Field]]:
     for base in reversed(cls.__mro__):
         found |= tables.FIELDS.get(base.__name__, {})
     return found
+
+
+def _default_of(struct: str, key: str) -> Any:
+    fields = structs.fields(vocabulary.STRUCTS[struct])
+    return next(_default(field) for field in fields if field.encode_name == key)
 
 
 def _default(field: structs.FieldInfo) -> Any:

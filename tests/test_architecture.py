@@ -20,7 +20,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?<!-n )(?<!upgrade )\bfi-fhir((?: [a-z][a-z-]*)+)")  # not a namespace
 METRIC = re.compile(r"\b(?:workflow|fi_fhir)_[a-z_]+[a-z]\b(?![-.])")
-LOWEST = {"errors", "escape", "dtm", "path"}  # pure modules that stand below both tokenizers
+LOWEST = {"errors", "escape", "dtm", "nm", "path"}  # pure modules that stand below both tokenizers
 COMPILED = ("_hl7parse", "_hl7plan", "_hl7json")  # each stands on the ones before it
 
 

@@ -82,7 +82,7 @@ def _ways(cls: type[Struct], wanted: frozenset[type[Struct]]) -> tuple[_Way, ...
     for item in kind.fields:
         row = _row(cls, item.encode_name)
         if row.kind not in _COPIES and _leads(item.type, wanted):
-            path = tables.GROUPS[row.arg].segment.decode() if row.kind == "each" else row.path
+            path = tables.GROUPS[row.arg].segments[0].decode() if row.kind == "each" else row.path
             found.append(_Way(item.name, row.kind, path.split(" ")[0]))
     return tuple(found)
 

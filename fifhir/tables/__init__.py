@@ -32,11 +32,18 @@ class Field(NamedTuple):
 
 
 class Group(NamedTuple):
-    """The segment an item of a list begins with, those behind and before it that belong to it."""
+    """The segments an item of a list begins with and those that belong to it.
 
-    segment: bytes
+    `segments` stand in this order, any of them may lack. Notes and their like count only `behind`
+    these, or behind the frame's own segments where it is `_`; nothing counts from `until` on.
+    """
+
+    struct: str
+    segments: tuple[bytes, ...]
     followers: tuple[bytes, ...]
     inherits: tuple[bytes, ...]
+    behind: tuple[bytes, ...]
+    until: tuple[bytes, ...]
 
 
 class Predicate(NamedTuple):
@@ -95,8 +102,9 @@ TRIGGERS = {
     for row in _family_rows("triggers")
 }
 FIELDS = _fields()
+_GROUP_KEYS = ("segments", "followers", "inherits", "behind", "until")
 GROUPS = {
-    row["item"]: Group(row["segment"].encode(), _names(row["followers"]), _names(row["inherits"]))
+    row["item"]: Group(row["struct"] or row["item"], *(_names(row[key]) for key in _GROUP_KEYS))
     for row in rows("groups.csv")
 }
 PREDICATES = {

@@ -16,7 +16,20 @@ _NAMES = st.sampled_from(
 _DATES = b"20240102 202401021305+0100 20240230 2024 20240229 20240131235959 202401021305-0000"
 _TEXTS = "a Bo LN MR é 漢 H F T X41 .br .sp3 Z9 longer-than-sixteen-bytes".encode()
 _WORDS = st.sampled_from(
-    [*_DATES.split(), *_TEXTS.split(), b"", b"", b'""', b'"', b" ", b"\0", b"\x0b", b"\x1c"]
+    [
+        *_DATES.split(),
+        *_TEXTS.split(),
+        b"",
+        b"",
+        b"7",
+        b"-0.50",
+        b'""',
+        b'"',
+        b" ",
+        b"\0",
+        b"\x0b",
+        b"\x1c",
+    ]
 )
 
 
@@ -84,8 +97,16 @@ def _leaves(within: bool) -> st.SearchStrategy[Any]:
             st.just((b"A", b"HH", b"LN")),
         ),
         st.tuples(st.just("ordinal"), st.integers(0, 4), default),
+        st.tuples(st.just("number"), at, default),
+        st.tuples(st.just("sum"), st.sampled_from([b"OBX", b"PID"]), st.integers(1, 9), default),
+        st.tuples(st.just("constant"), st.just("said")),
         st.tuples(st.just("given"), st.integers(0, 2)),
     )
+
+
+def _texts() -> st.SearchStrategy[Any]:
+    """Of a text, as `joined` needs."""
+    return st.tuples(st.sampled_from(["text"]), addresses(False), st.just(""))
 
 
 def _structs(kid: st.SearchStrategy[Any], place: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -115,9 +136,11 @@ def nodes(depth: int = 3, within: bool = False) -> st.SearchStrategy[Any]:
     wanted = st.sampled_from([(b"a",), (b"LN", b"MR"), (b'""', b"H")])
     names = st.sampled_from([(), (b"NTE",), (b"NTE", b"OBX"), (b"OBX", b"NTE", b"ZZZ")])
     inherits = st.sampled_from([(), (b"OBR",), (b"PID", b"OBR")])
-    group, item = st.sampled_from([b"OBX", b"OBR", b"NTE"]), nodes(depth - 1, False)
+    starts = [(b"OBX",), (b"OBR",), (b"NTE",), (b"PV1", b"OBR", b"OBX")]
+    group, item = st.sampled_from(starts), nodes(depth - 1, False)
     field = st.tuples(st.integers(0, 4), st.integers(3, 13)).map(lambda found: (*found, 0, 0))
-    groups = st.tuples(group, names, inherits, st.just(SLOTS))
+    few_names = st.sampled_from([(), (), (b"OBR",), (b"OBX", b"PID")])
+    groups = st.tuples(group, names, inherits, few_names, few_names, st.just(SLOTS))
     return st.one_of(
         _leaves(within),
         st.tuples(st.just("guard"), addresses(within), wanted, kid, st.just("")),
@@ -130,4 +153,5 @@ def nodes(depth: int = 3, within: bool = False) -> st.SearchStrategy[Any]:
         st.tuples(st.just("tuple"), few),
         st.tuples(st.just("each"), groups, item),
         st.tuples(st.just("head"), groups, item, st.just("")),
+        st.tuples(st.just("joined"), groups, _texts(), st.just("")),
     )
