@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from fifhir.cli import config, demo, fhir, parse, serve, version, workflow
+from fifhir.cli import config, demo, fhir, parse, profile, serve, validate, version, workflow
 from fifhir.errors import ConfigError
 
 STATUSES = (
@@ -27,7 +27,9 @@ app.command("parse", epilog=STATUSES)(parse.parse)
 app.command("serve", epilog=STATUSES)(serve.serve)
 app.command("demo", epilog=STATUSES)(demo.demo)
 app.command("version")(version.version)
+app.add_typer(validate.app, name="validate")
 app.add_typer(workflow.app, name="workflow")
+app.add_typer(profile.app, name="profile")
 app.add_typer(fhir.app, name="fhir")
 app.add_typer(config.app, name="config")
 

@@ -21,6 +21,11 @@ def show(findings: Iterable[Finding]) -> None:
             print(line.replace("^", f"{red}^{plain}") if coloured else line, file=sys.stderr)
 
 
+def warned(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings as warnings."""
+    return [Finding(each.place, f"warning: {each.text}") for each in findings]
+
+
 def _excerpt(place: str) -> tuple[str, ...]:
     """The line a place points to, and a caret under the column."""
     match = _PLACE.fullmatch(place)

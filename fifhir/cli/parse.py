@@ -59,7 +59,7 @@ def parse(  # noqa: PLR0913, PLR0917 - each is an option of the command
     if names == ["-"] and sys.stdin.isatty():
         print("reading HL7 v2 from the terminal, Ctrl-D ends it", file=sys.stderr)
     run = _Run(
-        Feed(source=source, profile=_profile(profile)),
+        Feed(source=source, profile=read_profile(profile)),
         _Out(sys.stdout.buffer, pretty),
         warnings,
         Bar(names),
@@ -75,7 +75,8 @@ def parse(  # noqa: PLR0913, PLR0917 - each is an option of the command
         raise typer.Exit(1)
 
 
-def _profile(path: str | None) -> "Profile":
+def read_profile(path: str | None) -> "Profile":
+    """The profile of a file, the built-in one without; ConfigError if it is faulty."""
     from fifhir.profile import DEFAULT
     from fifhir.profile.loading import load
 

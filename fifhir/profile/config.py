@@ -73,8 +73,8 @@ class Tolerate(Struct, frozen=True, kw_only=True):
     unknown_segments: Annotated[
         bool,
         Meta(
-            description="Whether there may be segments that neither HL7 nor `z_segments.mappings` "
-            "knows."
+            description="Whether there may be segments that neither HL7 nor `z_segments` knows; "
+            "with `preserve_raw` that knows all whose name begins with Z."
         ),
     ] = True
     non_standard_delimiters: Annotated[
@@ -154,8 +154,8 @@ class ZSegments(Struct, frozen=True, kw_only=True):
     preserve_raw: Annotated[
         bool,
         Meta(
-            description="Whether Z segments without a mapping go into `patient.extensions` as "
-            "`raw_ZXX`, their text as sent."
+            description="Whether Z segments without a mapping, or with a field that theirs "
+            "leaves out, go into `patient.extensions` as `raw_ZXX`, their text as sent."
         ),
     ] = True
     mappings: Annotated[

@@ -55,8 +55,9 @@ def read(
 ) -> tuple[dict[str, Any], list[Warning]]:
     """The extensions a message's Z segments make, and what in them could not be read.
 
-    A mapping reads the first segment of its name; later ones are kept raw, as segments without a
-    mapping are if `preserve_raw` is set. Several raw ones of a name are a list.
+    A mapping reads the first segment of its name; later ones are kept raw. So are, if
+    `preserve_raw` is set, segments without a mapping and those whose mapping leaves out a field
+    with a value. Several raw ones of a name are a list.
     """
     found: dict[str, Any] = {}
     raw: dict[str, list[str]] = defaultdict(list)
@@ -70,9 +71,17 @@ def read(
         if rows and name not in mapped:
             mapped.add(name)
             warnings += _map(message, at, rows, zone, found)
+            if settings.preserve_raw and not _covered(message, at, rows):
+                raw[f"raw_{name}"].append(_text(message, at))
         elif settings.preserve_raw or rows:
             raw[f"raw_{name}"].append(_text(message, at))
     return found | {key: v[0] if len(v) == 1 else v for key, v in raw.items()}, warnings
+
+
+def _covered(message: Message, at: int, rows: tuple[ZMapping, ...]) -> bool:
+    """Whether the mapping reads every field that has a value."""
+    read = {int(row.field.partition(".")[0]) for row in rows}
+    return all(n in read or not message.cut(at, n, 0) for n in range(1, message.fields(at) + 1))
 
 
 def _map(

@@ -29,7 +29,7 @@ def checks(profile: SourceProfile) -> tuple[Check, ...]:
         found.append(_delimiters)
     if not hl7.tolerate.unknown_segments:
         known = {*tables.SEGMENTS, *(name.encode() for name in profile.z_segments.mappings)}
-        found.append(partial(_segments, frozenset(known)))
+        found.append(partial(_segments, frozenset(known), profile.z_segments.preserve_raw))
     if not hl7.tolerate.nte_anywhere:
         found.append(_notes)
     if limited := _limited(profile):
@@ -60,9 +60,10 @@ def _delimiters(message: Message) -> Iterator[Warning]:
     yield from ()
 
 
-def _segments(known: frozenset[bytes], message: Message) -> Iterator[Warning]:
+def _segments(known: frozenset[bytes], own: bool, message: Message) -> Iterator[Warning]:
     for at in range(len(message)):
-        if message.name(at) not in known:
+        name = message.name(at)
+        if name not in known and not (own and name.startswith(b"Z")):
             place = f"segment {at + 1}"  # its name may be a piece of text
             text = "neither HL7 nor this source's profile knows this segment"
             raise _refused("unknown_segment", text, place, "100")

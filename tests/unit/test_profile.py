@@ -150,6 +150,11 @@ def test_later_z_segments_of_a_mapped_name_are_kept_raw() -> None:
     assert event(Z, raw)["patient"]["extensions"]["raw_ZPD"] == ["second", "third"]
 
 
+def test_a_z_segment_with_more_than_its_mapping_reads_is_kept_raw_as_well() -> None:
+    told = event(Z, message(MSH, PID, PV1, b"ZPD|why||||||more"))["patient"]["extensions"]
+    assert told == {"visit": {"reason": "why"}, "raw_ZPD": "why||||||more"}
+
+
 def test_z_segments_are_dropped_only_where_a_profile_says_so() -> None:
     raw = message(MSH, PID, PV1, b"ZPD|1")
     assert event("", raw)["patient"]["extensions"] == {"raw_ZPD": "1"}

@@ -1,0 +1,53 @@
+"""Messages from files and folders, one after another; their size does not matter."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+CHUNK = 1 << 20  # bytes read at once
+SUFFIXES = (".hl7", ".hl7v2", ".txt")
+
+
+class Sample(NamedTuple):
+    """One message: its file, its number in it from 1, the byte it begins at."""
+
+    title: str
+    number: int
+    at: int
+    raw: bytes
+
+
+def walk(name: str) -> Iterator[Sample]:
+    """Every message of a file, `-` for stdin. OSError if it cannot be read."""
+    from fifhir.batch import Splitter
+
+    title, number, splitter = "stdin" if name == "-" else name, 0, Splitter()
+    with ExitStack() as stack:
+        stream = sys.stdin.buffer if name == "-" else stack.enter_context(open(name, "rb"))
+        while True:
+            chunk = stream.read(CHUNK)
+            messages = splitter.feed(chunk) if chunk else splitter.finish()
+            for raw, at in zip(messages, splitter.offsets, strict=True):
+                number += 1
+                yield Sample(title, number, at, raw)
+            if not chunk:
+                return
+
+
+def files(names: list[str], limit: int) -> list[str]:
+    """The files named, those with HL7's suffixes for a folder, at most `limit`."""
+    found: list[str] = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            found += sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        else:
+            found.append(name)
+    return found[:limit]
+
+
+def unreadable(name: str, fault: OSError) -> str:
+    """What is said of a file that cannot be read."""
+    return f"{name}: {(fault.strerror or 'unreadable').lower()}"
