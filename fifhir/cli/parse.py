@@ -15,6 +15,7 @@ import typer
 from fifhir.cli.progress import Bar
 
 if TYPE_CHECKING:
+    from fifhir.batch import Miscount
     from fifhir.event import Warning
     from fifhir.intake import Feed
     from fifhir.profile import Profile
@@ -115,9 +116,12 @@ class _Run:
         for chunk in _chunks(stream):
             messages = splitter.feed(chunk)
             number = self._messages(messages, splitter.offsets, title, number)
+            self._count(splitter.miscounts, title)
             self.bar.advance(len(chunk), self.seen)
         messages = splitter.finish()
-        return self._messages(messages, splitter.offsets, title, number)
+        number = self._messages(messages, splitter.offsets, title, number)
+        self._count(splitter.miscounts, title)
+        return number
 
     def _messages(self, messages: list[bytes], offsets: list[int], title: str, number: int) -> int:
         """The number of the last message, when that of the one before the first was `number`."""
@@ -140,6 +144,11 @@ class _Run:
         self.seen += len(messages)
         self.out.put(lines)
         return number
+
+    def _count(self, miscounts: "list[Miscount]", title: str) -> None:
+        """Told whether warnings are asked for or not: something may have been lost on the way."""
+        for each in miscounts:
+            self.bar.say(f"{title}: byte {each.at}: {each}")
 
     def _warn(self, warnings: "tuple[Warning, ...]", title: str, number: int) -> None:
         told = [f"{title}: message {number}"] if self.many or number > 1 else []

@@ -1,10 +1,13 @@
 """Messages from files and folders, one after another; their size does not matter."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from fifhir.batch import Miscount
 
 CHUNK = 1 << 20  # bytes read at once
 SUFFIXES = (".hl7", ".hl7v2", ".txt")
@@ -19,8 +22,11 @@ class Sample(NamedTuple):
     raw: bytes
 
 
-def walk(name: str) -> Iterator[Sample]:
-    """Every message of a file, `-` for stdin. OSError if it cannot be read."""
+def walk(name: str, miscounted: "Callable[[Miscount], None]" = lambda _: None) -> Iterator[Sample]:
+    """Every message of a file, `-` for stdin. OSError if it cannot be read.
+
+    `miscounted` is told of every trailer that counts something else than came.
+    """
     from fifhir.batch import Splitter
 
     title, number, splitter = "stdin" if name == "-" else name, 0, Splitter()
@@ -32,6 +38,8 @@ def walk(name: str) -> Iterator[Sample]:
             for raw, at in zip(messages, splitter.offsets, strict=True):
                 number += 1
                 yield Sample(title, number, at, raw)
+            for miscount in splitter.miscounts:
+                miscounted(miscount)
             if not chunk:
                 return
 

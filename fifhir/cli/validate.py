@@ -2,15 +2,17 @@
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 if TYPE_CHECKING:
+    from fifhir.batch import Miscount
     from fifhir.cli.samples import Sample
     from fifhir.intake import Feed
 
 app = typer.Typer(help="Check messages and source profiles.", no_args_is_help=True)
+Told: TypeAlias = dict[str, str | int]
 Lenient = Annotated[
     bool,
     typer.Option("--lenient", "--allow-warnings", help="Status 0 although there are warnings."),
@@ -35,13 +37,18 @@ def message(
     from fifhir.intake import Feed
 
     feed, seen, failed = Feed(profile=read_profile(profile)), 0, False
+    miscounts: list[Miscount] = []
     for name in files or ["-"]:
         try:
-            for sample in walk(name):
+            for sample in walk(name, miscounts.append):
                 seen += 1
                 for finding in _findings(sample, feed):
                     failed = failed or not lenient or finding["severity"] == "error"
                     typer.echo(_line(finding, json=json))
+            for miscount in miscounts:
+                failed = failed or not lenient
+                typer.echo(_line(_miscounted(name, miscount), json=json))
+            miscounts.clear()
         except OSError as fault:
             print(unreadable(name, fault), file=sys.stderr)
             failed = True
@@ -70,12 +77,12 @@ def profile(
     typer.echo(f"Profile {file} is valid.")
 
 
-def _findings(sample: "Sample", feed: "Feed") -> Iterator[dict[str, str | int]]:
+def _findings(sample: "Sample", feed: "Feed") -> Iterator[Told]:
     """What is wrong with one message; never a value of it."""
     from fifhir.errors import MessageError
     from fifhir.intake import read
 
-    place: dict[str, str | int] = {"file": sample.title, "message": sample.number}
+    place: Told = {"file": sample.title, "message": sample.number}
     try:
         event = read(sample.raw, feed)
     except MessageError as fault:
@@ -87,10 +94,16 @@ def _findings(sample: "Sample", feed: "Feed") -> Iterator[dict[str, str | int]]:
         yield {**place, "path": each.path, **told}
 
 
-def _line(finding: dict[str, str | int], *, json: bool) -> str:
+def _miscounted(name: str, miscount: "Miscount") -> "Told":
+    told = {"severity": "warning", "code": "BATCH_COUNT", "text": str(miscount)}
+    return {"file": "stdin" if name == "-" else name, "path": miscount.path, **told}
+
+
+def _line(finding: Told, *, json: bool) -> str:
     if json:
         import msgspec
 
         return msgspec.json.encode(finding).decode()
-    where = f"{finding['file']}: message {finding['message']}: {finding['path'] or '-'}"
+    message = f"message {finding['message']}: " if "message" in finding else ""
+    where = f"{finding['file']}: {message}{finding['path'] or '-'}"
     return f"{where}: {finding['severity']} {finding['code']}: {finding['text']}"

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 
 from msgspec import Struct
 
-from fifhir.batch import Splitter
+from fifhir.batch import Miscount, Splitter
 from fifhir.errors import MessageError
+from fifhir.event import Warning
 from fifhir.ingress.answers import Problem
 
 SLICE = 128 << 10  # bytes of a batch between two turns of the loop, a few milliseconds' work
@@ -26,15 +27,21 @@ def broken(index: int, fault: MessageError) -> Broken:
     return Broken(index, fault.reason, str(fault), fault.location)
 
 
-async def walk(body: bytes) -> AsyncIterator[bytes]:
-    """Every message of a batch, in order."""
+async def walk(body: bytes, warnings: list[Warning]) -> AsyncIterator[bytes]:
+    """Every message of a batch, in order; `warnings` has a trailer's wrong count when it ends."""
     splitter, view = Splitter(), memoryview(body)
     for start in range(0, len(body), SLICE):
         for raw in splitter.feed(bytes(view[start : start + SLICE])):
             yield raw
+        warnings += map(_miscounted, splitter.miscounts)
         await asyncio.sleep(0)
     for raw in splitter.finish():
         yield raw
+    warnings += map(_miscounted, splitter.miscounts)
+
+
+def _miscounted(miscount: Miscount) -> Warning:
+    return Warning("envelope", "BATCH_COUNT", str(miscount), miscount.path)
 
 
 def unreadable(faults: list[Broken], *, any_hl7: bool) -> Problem:

@@ -14,6 +14,7 @@ import msgspec
 from fifhir import intake
 from fifhir.batch import is_single
 from fifhir.errors import MessageError
+from fifhir.event import Warning
 from fifhir.ingress import bodies
 from fifhir.ingress.answers import OK_JSON
 from fifhir.ingress.bodies import Feeds
@@ -74,8 +75,9 @@ class Parser:
         """The answer is written as the batch is read: joined at the end, it would stop the loop."""
         events, warnings = BytesIO(), BytesIO()
         faults: list[Broken] = []
+        miscounts: list[Warning] = []
         index, any_hl7 = 0, False
-        async for raw in walk(body):
+        async for raw in walk(body, miscounts):
             try:
                 _, event, told = intake.read_json(raw, feed)
                 _append(events, b'{"events":[', event)
@@ -89,6 +91,8 @@ class Parser:
         if not events.tell():
             raise unreadable(faults, any_hl7=any_hl7)
         events.write(b"],")
+        if miscounts:
+            _append(warnings, b'"warnings":[', _to_json(miscounts)[1:-1])
         if warnings.tell():
             events.write(warnings.getvalue() + b"],")
         if faults:

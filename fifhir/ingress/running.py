@@ -17,7 +17,7 @@ from msgspec import Struct
 from fifhir import intake
 from fifhir.batch import is_single
 from fifhir.errors import MessageError
-from fifhir.event import Event, event_type
+from fifhir.event import Event, Warning, event_type
 from fifhir.ingress import bodies
 from fifhir.ingress.answers import OK_JSON, Problem
 from fifhir.ingress.bodies import Feeds
@@ -60,6 +60,7 @@ class Report(Struct, rename="camel"):
     routes_matched: list[str] = []
     actions_executed: list[Action] = []
     events: list[Taken] = []
+    warnings: list[Warning] = []
     processing_time_ms: float = 0.0
 
     def add(self, event: Event, outcome: Outcome) -> None:
@@ -119,14 +120,14 @@ class Runner:
             await self._run_message(body, feed, report)
             return
         await self._check(body, feed)
-        async for raw in walk(body):
+        async for raw in walk(body, report.warnings):
             await self._run_message(raw, feed, report)
 
     async def _check(self, body: bytes, feed: Feed) -> None:
         """Every message can be read, and there is one; else nobody has been promised anything."""
         faults: list[Broken] = []
         index, any_hl7 = 0, False
-        async for raw in walk(body):
+        async for raw in walk(body, []):
             any_hl7 = any_hl7 or raw.startswith(b"MSH")
             try:
                 intake.read(raw, feed)

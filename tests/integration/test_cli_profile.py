@@ -72,11 +72,11 @@ def test_lint_tells_drift_and_gaps_as_json(sample: Path, tmp_path: Path) -> None
 
 def test_a_faulty_profile_is_told_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
-    file.write_text("source_profile:\n  id: p\n  nam: P\n")
+    file.write_text("source_profile:\n  id: p\n  namee: P\n")
     for words, status in (("profile lint", 1), ("validate profile", 1), ("parse --profile", 78)):
         done = fi_fhir(*words.split(), file)
         assert done.returncode == status
-        assert f"{file}:3:3: unknown field 'nam', did you mean 'name'?" in done.stderr
+        assert f"{file}:3:3: unknown field 'namee', did you mean 'name'?" in done.stderr
 
 
 def test_profiles_are_listed_from_a_folder_or_the_settings(tmp_path: Path) -> None:
@@ -111,3 +111,17 @@ def test_warnings_fail_unless_they_are_allowed(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stdout.endswith("The message is valid against profile default.\n")
     assert fi_fhir("validate", "message", tmp_path / "none").returncode == 1
+
+
+def test_a_wrong_count_is_told_and_no_message_lost(tmp_path: Path) -> None:
+    message = "MSH|^~\\&|A|B|||20260701||ADT^A08|1|P|2.5\rPID|1||M1^^^A^MR||TEAPOT^HAZEL\r"
+    file = tmp_path / "batch.hl7"
+    file.write_text(f"FHS|^~\\&\rBHS|^~\\&\r{message}{message}BTS|3\rFTS|1\r")
+    done = fi_fhir("parse", file)
+    assert (done.returncode, done.stdout.count("\n")) == (0, 2)
+    where = file.read_text().index("BTS")
+    assert done.stderr == f"{file}: byte {where}: BTS-1 counts 3 messages, but 2 came\n"
+    done = fi_fhir("validate", "message", file)
+    assert done.returncode == 1
+    found = "BTS-1: warning BATCH_COUNT: BTS-1 counts 3 messages, but 2 came"
+    assert done.stdout.splitlines()[-1] == f"{file}: {found}"

@@ -161,6 +161,16 @@ def test_a_batch_yields_its_events_in_order(api: Api) -> None:
     assert [event["type"] for event in told["events"]] == ["patient_admit", "patient_discharge"]
 
 
+def test_a_trailer_that_counts_something_else_is_a_warning(api: Api) -> None:
+    batch = b"BHS|^~\\&\r" + ADT + DISCHARGE + b"BTS|3\r"
+    text = "BTS-1 counts 3 messages, but 2 came"
+    warning = {"phase": "envelope", "code": "BATCH_COUNT", "message": text, "path": "BTS-1"}
+    for path in ("parse", "workflow"):
+        status, told = api.post(path, batch)
+        assert (status, len(told["events"])) == (200, 2)
+        assert told["warnings"] == [warning]
+
+
 def test_a_broken_message_of_a_batch_is_told_by_index(api: Api) -> None:
     status, told = api.post("parse", ADT + BROKEN + DISCHARGE)
     assert status == 200

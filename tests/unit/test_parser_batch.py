@@ -134,3 +134,33 @@ def test_a_stream_is_cut_in_bounded_memory() -> None:
     assert pieces[0] == ONE
     assert pieces[-1] == TWO
     assert sizes[1:-1] == [1001]
+
+
+COUNTS = {
+    "right": (FHS + BHS + ONE + BTS + BHS + TWO + BTS + b"FTS|2\r", []),
+    "absent": (FHS + BHS + ONE + b"BTS\rFTS|\r", []),
+    "no-BHS": (FHS + ONE + TWO + b"FTS|1\r", []),
+    "too-few": (BHS + ONE + b"BTS|7\r", ["BTS-1 counts 7 messages, but 1 came"]),
+    "no-messages": (FHS + BHS + BTS + FTS, ["BTS-1 counts 1 messages, but 0 came"]),
+    "batches": (
+        FHS + BHS + ONE + BTS + BHS + TWO + BTS + FTS,
+        ["FTS-1 counts 1 batches, but 2 came"],
+    ),
+    "no-number": (BHS + ONE + b"BTS|one\r", ["BTS-1 is no number, but 1 came"]),
+    "own-delimiter": (b"BHS!^~\\&\r" + ONE + b"BTS!3\r", ["BTS-1 counts 3 messages, but 1 came"]),
+}
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+@pytest.mark.parametrize(("stream", "wanted"), COUNTS.values(), ids=COUNTS)
+def test_a_trailer_that_counts_something_else_is_told(
+    stream: bytes, wanted: list[str], size: int
+) -> None:
+    splitter, told = Splitter(), []
+    for start in range(0, len(stream), size):
+        splitter.feed(stream[start : start + size])
+        told += splitter.miscounts
+    splitter.finish()
+    assert [str(each) for each in told + splitter.miscounts] == wanted
+    for each in told + splitter.miscounts:
+        assert stream[each.at :].startswith(each.path[:3].encode())
