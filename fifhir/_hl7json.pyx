@@ -80,7 +80,7 @@ cdef struct Page:       # what one walk writes
     Run run
     PyObject* out           # the JSON written so far: a bytes object with room to spare
     Py_ssize_t used, room
-    const char* limit       # behind the message's last byte
+    const char* limit       # behind the last byte of what the message lies in
 
 cdef unsigned char _LETTERS[128]
 for _plain_octet, _letter in zip(b'"\\\b\f\n\r\t', b'"\\bfnrt'):
@@ -436,14 +436,14 @@ _writers[LINES] = _writers[GIVEN] = _writers[JOINED] = _write_built
 
 # Whole structs.
 
-cdef tuple _written(Plan plan, Tokens tokens, tuple given, zone):
+cdef tuple written(Plan plan, Tokens tokens, tuple given, zone):
     cdef Page page
     cdef Frame frame
     cdef Py_ssize_t slots[SLOTS]
     unread = []
     plan.begin(&page.run, &frame, slots, tokens, given, zone, unread)
     page.used, page.room = 0, 2 * tokens.table.size + 1024
-    page.limit = <const char*>tokens.table.base + PyBytes_GET_SIZE(tokens.data)
+    page.limit = PyBytes_AS_STRING(tokens.data) + PyBytes_GET_SIZE(tokens.data)
     page.out = PyBytes_New(NULL, page.room)
     if page.out == NULL:
         raise MemoryError
@@ -458,18 +458,24 @@ cdef tuple _written(Plan plan, Tokens tokens, tuple given, zone):
 
 
 def write(Plan plan not None, Tokens tokens not None, tuple given not None, zone not None):
-    return _written(plan, tokens, given, zone)
+    return written(plan, tokens, given, zone)
 
 
 cdef class Plans:
     """Plans by message type; see the specification."""
 
-    cdef dict plans
-
     def __init__(self, dict plans not None):
         self.plans = dict(plans)
 
     def write(self, Tokens tokens not None, tuple given not None, zone not None):
+        known = self.entry(tokens)
+        if known is None:
+            return None
+        text, unread = written(known[1], tokens, given, tokens.sent_offset() or zone)
+        return None if unread else (known[0], text)
+
+    cdef tuple entry(self, Tokens tokens):
+        """The name, the plan and the segments of the message's type; None to look closer."""
         cdef Bytes at, end
         cdef PyObject* known
         cdef bytes name
@@ -485,8 +491,7 @@ cdef class Plans:
         for name in <tuple>(<tuple>known)[2]:
             if tokens.tally(name) != 1:
                 return None
-        text, unread = _written((<tuple>known)[1], tokens, given, tokens.sent_offset() or zone)
-        return None if unread else ((<tuple>known)[0], text)
+        return <tuple>known
 
 
 cdef inline bint _has_own(const Table* t) noexcept:

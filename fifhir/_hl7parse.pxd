@@ -45,13 +45,14 @@ cdef struct Table:
 
 
 cdef class Tokens:
-    cdef bytes data                 # the message, what ends it perhaps behind it
+    cdef bytes data                 # what the message lies in
     cdef bytes trimmed              # the message alone, once it has been asked for
     cdef readonly bytes delimiters
     cdef public object charset
     cdef public tuple liberties
     cdef Table table
 
+    cdef int open(self, bytes data, Py_ssize_t start, bytes delimiters) except -1
     cdef Segment* segment(self, Py_ssize_t n) except NULL
     cdef object sent_offset(self)
     cdef Py_ssize_t tally(self, bytes name)
@@ -64,6 +65,7 @@ cdef class Tokens:
         Py_ssize_t component=*, Py_ssize_t subcomponent=*,
     )
 
+cpdef object uuid_text(bytes digest)
 cdef object unescaped(Table* t, Tokens tokens, Bytes at, Py_ssize_t size)
 
 

@@ -285,17 +285,22 @@ cdef class Tokens:
     """Where the segments and fields of one message lie; see the specification."""
 
     def __init__(self, bytes data not None, bytes delimiters not None=b""):
+        self.open(data, 0, delimiters)
+
+    cdef int open(self, bytes data, Py_ssize_t start, bytes delimiters) except -1:
+        """Make the table of what begins at `start`, which lies in the bytes or at their end."""
         cdef Table* t = &self.table
         cdef int fault
         if t.fields != NULL:
             raise TypeError("a message is read-only")
-        if PyBytes_GET_SIZE(data) > _MESSAGE_LIMIT:
+        if PyBytes_GET_SIZE(data) - start > _MESSAGE_LIMIT:
             raise _refused("message_too_large", "message is larger than the limit")
         self.charset = "utf-8"
         self.liberties = ()
-        self.data = _begun(data)
-        t.base = <Bytes>PyBytes_AS_STRING(self.data)
-        t.size = _trimmed(t.base, PyBytes_GET_SIZE(self.data))
+        self.data = data
+        t.base = <Bytes>PyBytes_AS_STRING(data) + start
+        t.size = PyBytes_GET_SIZE(data) - start
+        _trim(t)
         self.delimiters = _delimiters(t.base, t.size, delimiters)
         cdef Bytes found = <Bytes>PyBytes_AS_STRING(self.delimiters)
         t.field, t.component, t.repetition = found[0], found[1], found[2]
@@ -311,6 +316,7 @@ cdef class Tokens:
             _check_utf8(self.raw)
         if fault == 2:
             raise _refused("too_many_fields", "message has more delimiters than the limit")
+        return 0
 
     def __dealloc__(self):
         cdef Table* t = &self.table
@@ -331,7 +337,9 @@ cdef class Tokens:
             if self.table.size == PyBytes_GET_SIZE(self.data):
                 self.trimmed = self.data
             else:
-                self.trimmed = self.data[:self.table.size]
+                self.trimmed = PyBytes_FromStringAndSize(
+                    <const char*>self.table.base, self.table.size
+                )
         return self.trimmed
 
     @property
@@ -395,8 +403,12 @@ cdef class Tokens:
 
     cdef Py_ssize_t tally(self, bytes name):
         cdef Py_ssize_t n, found = 0
+        cdef uint32_t wanted = packed(<Bytes>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
         for n in range(self.table.count):
-            found += _is_called(&self.table, n, name)
+            if wanted:
+                found += self.table.segments[n].name == wanted
+            else:
+                found += _is_called(&self.table, n, name)
         return found
 
     def get(self, str where not None):
@@ -485,11 +497,11 @@ cdef object unescaped(Table* t, Tokens tokens, Bytes at, Py_ssize_t size):
     return escape.decode(raw, tokens.delimiters, tokens.charset)
 
 
-def uuid_text(bytes digest not None):
+cpdef object uuid_text(bytes digest):
     cdef Bytes at = <Bytes>PyBytes_AS_STRING(digest)
     cdef unsigned char out[36]
     cdef int i, n = 0
-    if PyBytes_GET_SIZE(digest) < 16:
+    if digest is None or PyBytes_GET_SIZE(digest) < 16:
         raise ValueError("a UUID needs 16 bytes")
     for i in range(16):
         if i == 4 or i == 6 or i == 8 or i == 10:
@@ -535,20 +547,13 @@ cdef inline bint _is_one_of(unsigned char octet, bytes octets):
     return memchr(PyBytes_AS_STRING(octets), octet, PyBytes_GET_SIZE(octets)) != NULL
 
 
-cdef bytes _begun(bytes data):
-    """The bytes from the message's first on."""
-    cdef Bytes start = <Bytes>PyBytes_AS_STRING(data), at = start
-    cdef Bytes end = at + PyBytes_GET_SIZE(data)
-    while at < end and _is_one_of(at[0], _BEFORE):
-        at += 1
-    return data if at == start else PyBytes_FromStringAndSize(<const char*>at, end - at)
-
-
-cdef Py_ssize_t _trimmed(Bytes base, Py_ssize_t size):
-    """How long the message is without what may stand behind it."""
-    while size and _is_one_of(base[size - 1], _AFTER):
-        size -= 1
-    return size
+cdef void _trim(Table* t):
+    """Leave out what may stand before a message and behind it."""
+    while t.size and _is_one_of(t.base[0], _BEFORE):
+        t.base += 1
+        t.size -= 1
+    while t.size and _is_one_of(t.base[t.size - 1], _AFTER):
+        t.size -= 1
 
 
 cdef bytes _delimiters(Bytes at, Py_ssize_t size, bytes believed):

@@ -7,7 +7,7 @@ unknown struct, key, path, function or code map stops the program there.
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import NODEFAULT, UNSET, structs
 
@@ -15,8 +15,11 @@ from fifhir import event as vocabulary
 from fifhir import tables
 from fifhir.errors import MessageError
 from fifhir.event import Event, Segment, Warning
-from fifhir.message import Message, Plan, Plans
+from fifhir.message import Message, Plan, Plans, Scribe
 from fifhir.profile import Profile
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 _ARGUMENTS = (
     "id",
@@ -252,6 +255,16 @@ def extract_json(
             return (*written, ())
     event = extract(message, profile, id, source, received_at)
     return vocabulary.event_type(event), vocabulary.encode(event), event.parse_warnings
+
+
+def scribe(begun: "_Hash", source: str, profile: Profile) -> Scribe | None:
+    """What writes the events of a source in one call, if its profile leaves them as they are.
+
+    `begun` is the hash that goes on to be an event's identity.
+    """
+    if not profile.is_plain:
+        return None
+    return Scribe(_SIMPLE, begun, (source, "hl7v2", profile.id), profile.zone)
 
 
 def _kind(message: Message, profile: Profile) -> tuple[str, tuple[bytes, ...], bool]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING or TOKENIZER != "python":
         from fifhir._hl7json import Plans, write
         from fifhir._hl7parse import Tokens, uuid_text
         from fifhir._hl7plan import Plan
+        from fifhir._hl7scribe import Scribe
     except ImportError:
         if TOKENIZER == "compiled":
             raise
@@ -26,8 +27,19 @@ if not TYPE_CHECKING and TOKENIZER == "python":  # all or nothing: they know eac
     from fifhir._hl7json_py import Plans, write
     from fifhir._hl7parse_py import Tokens, uuid_text
     from fifhir._hl7plan_py import Plan
+    from fifhir._hl7scribe_py import Scribe
 
-__all__ = ["TOKENIZER", "Message", "Plan", "Plans", "open_message", "uuid_text", "write"]
+__all__ = [
+    "TOKENIZER",
+    "Message",
+    "Plan",
+    "Plans",
+    "Scribe",
+    "Tokens",
+    "open_message",
+    "uuid_text",
+    "write",
+]
 
 _MARKS = {  # what a message in Unicode begins with
     b"\xff\xfe": "utf-16",

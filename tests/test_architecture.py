@@ -21,7 +21,7 @@ CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?<!-n )(?<!upgrade )\bfi-fhir((?: [a-z][a-z-]*)+)")  # not a namespace
 METRIC = re.compile(r"\b(?:workflow|fi_fhir)_[a-z_]+[a-z]\b(?![-.])")
 LOWEST = {"errors", "escape", "dtm", "nm", "path"}  # pure modules that stand below both tokenizers
-COMPILED = ("_hl7parse", "_hl7plan", "_hl7json")  # each stands on the ones before it
+COMPILED = ("_hl7parse", "_hl7plan", "_hl7json", "_hl7scribe")  # each stands on the ones before it
 
 
 def imported(source: str) -> Iterator[str]:

@@ -3,16 +3,19 @@
 The unit tests, the property tests, the corpus and the fuzzer all judge by `observe` and `built`.
 """
 
+import hashlib
 import importlib.util
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
 from types import ModuleType
 from typing import Any
 
 import msgspec
 import pytest
 
+from fifhir import extract, tables
 from fifhir.errors import MessageError
 
 TOKENIZERS = ("python", "compiled")
@@ -98,3 +101,15 @@ def built(
         written = door.write(compiled, tokens, given, "+02:00")
         assert written == (msgspec.json.encode(value), unread), written
     return value, unread
+
+
+@cache
+def scribe(door: ModuleType) -> Any:
+    """What writes all events there are behind that door."""
+    plans = {tag: door.Plan(plan.slots, plan.node) for tag, plan in extract._PLANS.items()}
+    known = {
+        b"^".join(kind): (trigger.event, plans[trigger.event], trigger.segments)
+        for kind, trigger in tables.TRIGGERS.items()
+    }
+    given = ("feed", "hl7v2", "default")
+    return door.Scribe(door.Plans(known), hashlib.sha256(b"feed\0"), given, "+01:00")

@@ -10,10 +10,12 @@ import msgspec
 
 from fifhir import extract
 from fifhir.errors import MessageError
+from fifhir.intake import Feed
 from fifhir.message import TOKENIZER, Message, write
 
 PLANS = list(extract._PLANS.values())
 SIMPLE = extract._SIMPLE
+SCRIBE = Feed().scribe
 GIVEN = ("id", "received", "source", "hl7v2", "profile")
 PATHS = ("MSH-9.2", "PID-3(2).4.2", "PID-5", "OBX(2)-5(3).2", "PV1-44", "MSH-2", "ZZZ-70.70.70")
 
@@ -24,6 +26,8 @@ class Differ(Exception):
 
 def judge(data: bytes) -> None:
     """Raise Differ if the two ways to the JSON part; memory is the sanitizer's business."""
+    if SCRIBE is not None:
+        SCRIBE.write(data, "now", len(data) % 2)
     believed = b"|^~\\&" if data[:1] == b"\x01" else b""
     try:
         message = Message(data[len(believed) and 1 :], believed)

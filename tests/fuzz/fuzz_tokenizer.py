@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from fifhir import extract
-from tests.twins import built, observe, open_door
+from tests.twins import built, observe, open_door, scribe
 
 LARGEST = 300  # bytes of one input
 GIVEN = ("id", "received", "source", "hl7v2", "profile", "segments")
@@ -35,6 +35,9 @@ def judge(doors: tuple[ModuleType, ModuleType], data: bytes) -> None:
     python, compiled = (built(door, raw, plan, GIVEN) for door in doors)
     if python != compiled:
         raise Differ(f"plan {plan[1][1].__name__}: {python!r} against {compiled!r}")
+    python, compiled = (scribe(door).write(b"#" + raw, "now", 1) for door in doors)
+    if python != compiled:
+        raise Differ(f"scribe: {python!r} against {compiled!r}")
 
 
 def under_atheris(arguments: list[str], doors: tuple[ModuleType, ModuleType]) -> None:
