@@ -42,3 +42,15 @@ class ConfigError(FifhirError):
     def __init__(self, findings: tuple[Finding, ...]) -> None:
         super().__init__("\n".join(str(finding) for finding in findings))
         self.findings = findings
+
+
+class StoreError(FifhirError):
+    """The operator must see to the database; until then nothing that needs it is promised.
+
+    `kind` is a stable word: unavailable, read_only, full, slow, overload, undurable, schema,
+    corrupt or sealed.
+    """
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
