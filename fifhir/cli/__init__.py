@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from fifhir.cli import config, demo, fhir, parse, profile, serve, validate, version, workflow
+from fifhir.cli import config, demo, fhir, parse, profile, serve, trace, validate, version, workflow
 from fifhir.errors import ConfigError
 
 STATUSES = (
@@ -24,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("parse", epilog=STATUSES)(parse.parse)
+app.command("trace", epilog=STATUSES)(trace.trace)
 app.command("serve", epilog=STATUSES)(serve.serve)
 app.command("demo", epilog=STATUSES)(demo.demo)
 app.command("version")(version.version)

@@ -50,12 +50,10 @@ def parse(  # noqa: PLR0913, PLR0917 - each is an option of the command
         raise typer.BadParameter(
             f"'{format_}' cannot be read; only hl7v2 can", param_hint="--format"
         )
-    import signal
-
+    from fifhir.cli.samples import end_quietly
     from fifhir.intake import Feed
 
-    # A reader that has seen enough (`| head`) ends us quietly, as it ends any other filter.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    end_quietly()
     names = files or ["-"]
     if names == ["-"] and sys.stdin.isatty():
         print("reading HL7 v2 from the terminal, Ctrl-D ends it", file=sys.stderr)

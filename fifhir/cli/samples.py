@@ -22,6 +22,13 @@ class Sample(NamedTuple):
     raw: bytes
 
 
+def end_quietly() -> None:
+    """A reader that has seen enough (`| head`) ends us quietly, as it ends any other filter."""
+    import signal
+
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
 def walk(name: str, miscounted: "Callable[[Miscount], None]" = lambda _: None) -> Iterator[Sample]:
     """Every message of a file, `-` for stdin. OSError if it cannot be read.
 

@@ -33,9 +33,10 @@ def message(
 ) -> None:
     """Tell every finding of every message with its place (PID-3.1); status 1 if there is one."""
     from fifhir.cli.parse import read_profile
-    from fifhir.cli.samples import unreadable, walk
+    from fifhir.cli.samples import end_quietly, unreadable, walk
     from fifhir.intake import Feed
 
+    end_quietly()
     feed, seen, failed = Feed(profile=read_profile(profile)), 0, False
     miscounts: list[Miscount] = []
     for name in files or ["-"]:

@@ -54,6 +54,14 @@ class Profile:
         """Whether a message may lack this segment although its event expects it."""
         return self._tolerated is None or segment.decode() in self._tolerated
 
+    def keeps(self, segment: str, field: int) -> bool:
+        """Whether the value of a Z segment's field comes out, mapped or raw."""
+        settings = self.settings.z_segments
+        if settings.preserve_raw:
+            return True
+        rows = settings.mappings.get(segment, ())
+        return any(row.field.split(".")[0] == str(field) for row in rows)
+
     def inspect(self, message: "Message") -> tuple[Warning, ...]:
         """What the profile has to say of the message as such; MessageError if it refuses it."""
         return tuple(warning for check in self._checks for warning in check(message))
