@@ -54,3 +54,31 @@ class StoreError(FifhirError):
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
         self.kind = kind
+
+
+class CelError(FifhirError):
+    """The author of a condition must mend it; `column` counts from 1 within its text."""
+
+    def __init__(self, column: int, text: str) -> None:
+        super().__init__(text)
+        self.column = column
+
+
+class CelFault(FifhirError):
+    """A condition has no result for this event: a field is missing, or of another type."""
+
+
+class TemplateError(FifhirError):
+    """The author of a template must mend it; `column` counts from 1 within its text."""
+
+    def __init__(self, column: int, text: str) -> None:
+        super().__init__(text)
+        self.column = column
+
+
+class TemplateFault(FifhirError):
+    """A template cannot be rendered for this event; the action that needs it fails."""
+
+
+class TransformFault(FifhirError):
+    """An event cannot be changed as the route wants it; the route's actions fail."""

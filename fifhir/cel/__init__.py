@@ -1,0 +1,52 @@
+"""CEL, the Common Expression Language: text in, a predicate on a document out.
+
+The subset and where it goes beyond the specification stand in docs/workflows.md. Nothing here
+loops without a limit, and no text of an error says what a value was.
+"""
+
+from typing import Any
+
+from fifhir.cel.compiler import Compiler, Use
+from fifhir.cel.macros import LOOP_LIMIT
+from fifhir.cel.operators import Run
+from fifhir.cel.parser import parse
+from fifhir.cel.values import TYPES, type_name
+from fifhir.errors import CelError, CelFault
+
+__all__ = ["Predicate", "Use", "compile", "evaluate"]
+
+
+class Predicate:
+    """A condition, ready to be asked about any number of documents.
+
+    `uses` are the fields it reads, for whoever knows what a document may have.
+    """
+
+    __slots__ = ("_run", "text", "uses")
+
+    def __init__(self, text: str, run: Run, uses: tuple[Use, ...]) -> None:
+        self.text = text
+        self.uses = uses
+        self._run = run
+
+    def __call__(self, document: dict[str, Any]) -> bool:
+        """Whether the condition holds. Raises CelFault when it has no answer for this document."""
+        value = self._run((document, [LOOP_LIMIT]))
+        if value is True or value is False:
+            return value
+        raise CelFault(f"the condition is {type_name(value)}, neither true nor false")
+
+
+def compile(text: str) -> Predicate:
+    """The condition that the text means. Raises CelError."""
+    compiler = Compiler()
+    term = compiler.term(parse(text))
+    if term.kind not in (None, bool):
+        kind = TYPES[term.kind].removeprefix("google.protobuf.").lower()
+        raise CelError(1, f"a condition must be true or false, this is {kind}; compare it")
+    return Predicate(text, term.run, tuple(compiler.uses))
+
+
+def evaluate(text: str, document: dict[str, Any]) -> Any:
+    """The value of any expression for one document. Raises CelError and CelFault."""
+    return Compiler().term(parse(text)).run((document, [LOOP_LIMIT]))
