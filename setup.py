@@ -5,7 +5,7 @@ import os
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-COMPILED = ("_hl7parse", "_hl7plan", "_hl7json", "_hl7scribe")  # each stands on the ones before it
+COMPILED = ("_hl7parse", "_hl7plan", "_hl7json", "_hl7scribe", "_http1")  # each knows those before
 TRACE = bool(os.environ.get("FIFHIR_TRACE"))  # line tracing for coverage; slow
 
 

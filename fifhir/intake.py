@@ -53,16 +53,16 @@ def read(raw: bytes, feed: Feed) -> Event:
     """The event that the message in `raw` means. Raises MessageError if it is not one."""
     profile = feed.reader(raw)
     message = _opened(raw, profile)
-    return extract(message, profile, _identity(message, feed.source), feed.source, _now())
+    return extract(message, profile, _identity(message, feed.source), feed.source, now())
 
 
 def read_json(raw: bytes, feed: Feed) -> tuple[str, bytes, tuple[Warning, ...]]:
     """The type, the JSON and the warnings of the event that `read` would give, for less."""
-    if feed.scribe and (written := feed.scribe.write(raw, _now())):
+    if feed.scribe and (written := feed.scribe.write(raw, now())):
         return (*written, ())
     profile = feed.reader(raw)
     message = _opened(raw, profile)
-    return extract_json(message, profile, _identity(message, feed.source), feed.source, _now())
+    return extract_json(message, profile, _identity(message, feed.source), feed.source, now())
 
 
 def read_single(raw: bytes, feed: Feed) -> tuple[str, bytes, tuple[Warning, ...]] | None:
@@ -70,7 +70,7 @@ def read_single(raw: bytes, feed: Feed) -> tuple[str, bytes, tuple[Warning, ...]
 
     Opening a message tells so for a tenth of what searching its bytes costs.
     """
-    if feed.scribe and (written := feed.scribe.write(raw, _now())):
+    if feed.scribe and (written := feed.scribe.write(raw, now())):
         return (*written, ())
     profile = feed.reader(raw)
     try:
@@ -83,7 +83,7 @@ def read_single(raw: bytes, feed: Feed) -> tuple[str, bytes, tuple[Warning, ...]
     plain = not message.odd and VT not in raw and FS not in raw
     if not (one and plain) and not batch.is_single(raw):
         return None
-    return extract_json(message, profile, _identity(message, feed.source), feed.source, _now())
+    return extract_json(message, profile, _identity(message, feed.source), feed.source, now())
 
 
 def _opened(raw: bytes, profile: Profile) -> Message:
@@ -117,7 +117,7 @@ def _scribe(source: str, profile: Profile) -> Scribe | None:
     return scribe(_named(source), source, profile)
 
 
-def _now() -> str:
+def now() -> str:
     """The time in UTC to the millisecond (RFC 3339)."""
     return _written(time.time_ns() // 1_000_000)
 

@@ -18,7 +18,7 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 PYTHONS = ("3.11", "3.12", "3.13")
-COMPILED = ("_hl7parse", "_hl7plan", "_hl7json", "_hl7scribe")
+COMPILED = ("_hl7parse", "_hl7plan", "_hl7json", "_hl7scribe", "_http1")
 ADMISSION = (
     b"MSH|^~\\&|REG|NORTH|LAB|SOUTH|20260301120000+0100||ADT^A01|C1|P|2.5\r"
     b"EVN|A01|20260301120000+0100\r"

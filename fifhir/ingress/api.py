@@ -19,7 +19,7 @@ from fifhir.ingress.answers import OK_JSON, Problem
 from fifhir.ingress.bodies import Feeds
 from fifhir.ingress.exchange import FORBIDDEN, UNAUTHORIZED, Answer, Fault, Request, Response
 from fifhir.ingress.http import Server, limits
-from fifhir.ingress.parsing import Parser
+from fifhir.ingress.parsing import PARSE, Parser
 from fifhir.ingress.running import Runner
 from fifhir.logs import Log, place
 from fifhir.metrics import OTHER, PATHS, STATUSES, exposition
@@ -81,7 +81,7 @@ class Api:
         self._routes = {
             b"/health": self._route("/health", _readable(self._health)),
             b"/ready": self._route("/ready", _readable(self._ready)),
-            b"/api/v1/parse": self._route("/api/v1/parse", {b"POST": parse.answer}, "parse"),
+            PARSE.encode(): self._route(PARSE, {b"POST": parse.answer}, "parse"),
             b"/api/v1/workflow": self._route("/api/v1/workflow", {b"POST": run.answer}, "workflow"),
         }
         observability = duty.settings.observability

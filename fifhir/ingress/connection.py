@@ -20,6 +20,7 @@ from fifhir.ingress.exchange import (
     Response,
 )
 from fifhir.ingress.framing import Framer
+from fifhir.ingress.heads import answer
 
 CLOSE = b"Connection: close\r\n"
 KEEP_ALIVE = b"Connection: keep-alive\r\n"  # an HTTP/1.0 client waits for the word
@@ -98,13 +99,21 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.deaf:
             return
+        server = self.server
+        if self.task is None and not self.queue and self.writable:
+            short = self.framer.shortcut(data, server.date)
+            if short is not None:
+                self.since = server.now
+                self.out.append(short)
+                server.owe(self)
+                return
         self.budget = self.limits.pipeline
         fault = self.framer.feed(data)
         if fault is not None:
             self.dismiss(fault)
         out = self.out
         if len(out) == 1 and len(out[0]) < LARGE:
-            self.server.owe(self)
+            server.owe(self)
         elif out:
             self.flush()
         if self.queue:
@@ -166,15 +175,15 @@ class Connection(asyncio.Protocol):
     # Answering.
 
     def _answer(self, request: Request) -> None:
-        answer = self.server.answer(request)
-        if isinstance(answer, Response):
-            self._deliver(request, answer)
+        given = self.server.answer(request)
+        if isinstance(given, Response):
+            self._deliver(request, given)
         else:
-            self.task = self.server.crowd.spawn(self._settle(request, answer))
+            self.task = self.server.crowd.spawn(self._settle(request, given))
 
-    async def _settle(self, request: Request, answer: Coroutine[Any, Any, Response]) -> None:
+    async def _settle(self, request: Request, given: Coroutine[Any, Any, Response]) -> None:
         try:
-            response = await answer
+            response = await given
         finally:
             self.task = None
         self._deliver(request, response)
@@ -192,13 +201,13 @@ class Connection(asyncio.Protocol):
         elif request.http10:
             persistence = KEEP_ALIVE
         self.since = server.now
-        length = b"Content-Length: %d\r\n\r\n" % len(body)
+        head = response.head, server.date, persistence
         if request.method == b"HEAD":
-            body = b""
-        if len(body) < LARGE:
-            self.out.append(b"".join((response.head, server.date, persistence, length, body)))
+            self.out.append(answer(head, (body,))[: -len(body) or None])
+        elif len(body) < LARGE:
+            self.out.append(answer(head, (body,)))
         else:  # not copied
-            self.out += (b"".join((response.head, server.date, persistence, length)), body)
+            self.out += (b"".join((*head, b"Content-Length: %d\r\n\r\n" % len(body))), body)
 
     def _advance(self) -> None:
         """Answer what waits, a bounded number at a time, then read on or say goodbye."""
@@ -274,6 +283,7 @@ class Connection(asyncio.Protocol):
 
     def retire(self) -> None:
         """The server drains: with nothing begun nor sent close now, else after the answer."""
+        self.framer.forget()
         if not (self.framer.headers is not None or self.task or self.queue or self.lingering):
             if self.transport.is_closing() or has_unread(self.transport):
                 return

@@ -1,16 +1,25 @@
 """What passes between a connection and the application: request, answer, fault, limits."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from io import BytesIO
 from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
+# A whole request, where its body begins, the Date line: the whole answer, or None to be asked
+# again as an application is asked.
+Shortcut: TypeAlias = Callable[[bytes, int, bytes], bytes | None]
+
 
 class Notes(Struct):
-    """What the application has found out about a head, kept for as long as that head comes."""
+    """What the application has found out about a head, kept for as long as that head comes.
+
+    By the `shortcut` a request is answered that needs neither the connection nor the route to be
+    looked at: it may be kept alive, no other waits, and all is well with it.
+    """
 
     feed: Any = None
+    shortcut: Shortcut | None = None
 
 
 class Request(Struct, gc=False):

@@ -133,6 +133,18 @@ class Framer:
             return None
         return self._parse(data)
 
+    def shortcut(self, data: bytes, date: bytes) -> bytes | None:
+        """The answer to `data` if that is a whole request of a kind answered just like that."""
+        head = self._head
+        if head is None or self.headers is not None or (ask := head.notes.shortcut) is None:
+            return None
+        begin = head.body(data, self._limits.body)
+        return ask(data, begin, date) if begin else None
+
+    def forget(self) -> None:
+        """The next request is read by the parser."""
+        self._head = None
+
     def _parse(self, data: bytes) -> Fault | None:
         unfinished, request = self.headers, self.request
         self._latest = None
@@ -166,9 +178,10 @@ class Framer:
         The parser, which stands between two requests, knows nothing of this one.
         """
         ledger = self._ledger
-        request = head.request(data, self._limits.body)
-        if request is None or ledger.held + request.size > self._limits.held:
+        begin = head.body(data, self._limits.body)
+        if not begin or ledger.held + len(data) - begin > self._limits.held:
             return False
+        request = head.request(data, begin)
         ledger.held += request.size
         self._take(request)
         return True

@@ -6,10 +6,19 @@ is not that very head with its whole body behind it goes to the parser, as if th
 """
 
 import re
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from fifhir.ingress.exchange import Notes, Request
+from fifhir.message import TOKENIZER
+
+if TYPE_CHECKING or TOKENIZER == "compiled":  # all modules that are compiled, or none
+    from fifhir._http1 import answer, body_of
+else:
+    from fifhir._http1_py import answer, body_of
+
+__all__ = ["Head", "answer", "is_usual", "remembered"]
 
 HEAD_LIMIT = 2048  # bytes of a head worth remembering; each connection holds one
 DIGITS_LIMIT = 15  # of a Content-Length; a parser's counter does not overflow with as many
@@ -29,18 +38,13 @@ class Head(Struct, frozen=True, gc=False):
     headers: dict[bytes, bytes]
     notes: Notes
 
-    def request(self, data: bytes, limit: int) -> Request | None:
-        """The request if `data` is this head and its whole body of at most `limit` bytes."""
-        start = len(self.opening)
-        end = data.find(b"\r", start, start + DIGITS_LIMIT + 1)
-        if end < 0 or not data.startswith(self.opening):
-            return None
-        digits = data[start:end]
-        if not digits.isdigit() or not data.startswith(self.ending, end):
-            return None
-        size, begin = int(digits), end + len(self.ending)
-        if begin + size != len(data) or size > limit:
-            return None
+    def body(self, data: bytes, limit: int) -> int:
+        """Where its body begins if `data` is this head and a whole body; else 0."""
+        return body_of(data, self.opening, self.ending, limit)
+
+    def request(self, data: bytes, begin: int) -> Request:
+        """The request with this head whose body begins there."""
+        size = len(data) - begin
         return Request(self.method, self.target, self.headers, True, data[begin:], size, self.notes)
 
 

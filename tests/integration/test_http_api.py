@@ -5,6 +5,7 @@ import json
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -317,6 +318,31 @@ def test_a_refusal_below_the_api_is_a_problem_too(api: Api) -> None:
     status, headers, body = api.ask("GET", "/", headers={"Content-Encoding": "gzip"})
     assert (status, headers["Content-Type"]) == (415, "application/problem+json")
     assert json.loads(body)["error"] == "content_encoding"
+
+
+def test_a_message_sent_again_over_a_connection_is_answered_and_counted_the_same(api: Api) -> None:
+    line = 'fi_fhir_http_requests_total{path="/api/v1/parse",status="200"}'
+    before = api.metric(line)
+    head = b"POST /api/v1/parse?source=again HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n"
+    said = []
+    with socket.create_connection(("127.0.0.1", api.port), timeout=20) as client:
+        for body in [ADT] * 6 + [DISCHARGE, ADT, BROKEN, ADT, ADT + DISCHARGE, ADT]:
+            client.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)  # in one piece
+            answer = http.client.HTTPResponse(client)
+            answer.begin()
+            told = json.loads(answer.read())
+            told.get("metadata", {}).pop("parseTimeMs", None)
+            for event in told.get("events", ()):
+                del event["received_at"]
+            said.append((answer.status, [name for name, _ in answer.getheaders()], told))
+    assert [status for status, _, _ in said] == [200] * 8 + [422] + [200] * 3
+    assert all(each == said[0] for each in (*said[1:6], said[7], said[9], said[11]))
+    assert said[6][2]["events"][0]["type"] == "patient_discharge"
+    assert [event["type"] for event in said[10][2]["events"]] == [
+        "patient_admit",
+        "patient_discharge",
+    ]
+    assert api.metric(line) == before + 11
 
 
 def test_requests_and_events_are_counted_over_both_workers(api: Api) -> None:
