@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from inspect import getdoc
 from pathlib import Path
+from typing import get_args
 
 from msgspec import NODEFAULT, Struct, inspect
 
@@ -16,7 +17,7 @@ from fifhir.metrics import Catalogue, exposition
 from fifhir.profile.config import Check, SourceProfile
 from fifhir.scoreboard import Scoreboard
 from fifhir.secret import Secret
-from fifhir.sinks import SINKS, log
+from fifhir.sinks import SINKS, ActionConfig
 from fifhir.workflow.config import RouteConfig, WorkflowConfig
 from fifhir.workflow.filter import Filter
 
@@ -64,9 +65,10 @@ def workflows() -> Iterator[str]:
         ("Workflow", WorkflowConfig),
         ("Route", RouteConfig),
         ("Filter", Filter),
-        ("Action `log`", log.LogConfig),
     )
-    assert set(SINKS) == {"log"}, "a new action needs its struct here"
+    actions = {str(each.__struct_config__.tag): each for each in get_args(ActionConfig)}
+    assert set(SINKS) == set(actions)
+    parts += tuple((f"Action `{name}`", cls) for name, cls in actions.items())
     for title, cls in parts:
         yield f"\n### {title}\n\n{getdoc(cls)}\n"
         yield from header("key", "default", "meaning")

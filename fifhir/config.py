@@ -6,6 +6,7 @@ file, the name of a variable, or a flag.
 """
 
 import ipaddress
+import os
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -187,6 +188,13 @@ class WorkflowSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         Meta(description="The workflow file; empty runs the embedded one, which logs every event."),
     ] = ""
+    dlq_enabled: Annotated[
+        bool,
+        Meta(
+            description="Whether what a destination does not confirm is kept as a dead letter; "
+            "else it is answered 503 and stays the sender's."
+        ),
+    ] = True
 
 
 class ProfileSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -207,6 +215,26 @@ class ProfileSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "`profile` and any of `source`, `application` (MSH-3) and `facility` (MSH-4).",
         ),
     ] = ()
+
+
+class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where dead letters and the audit log are kept."""
+
+    data_dir: Annotated[
+        str,
+        Meta(
+            description="Folder of the embedded store; empty is the user's data directory. It has "
+            "to be a disk of this machine.",
+            extra={"env": "FI_FHIR_DATA_DIR"},
+        ),
+    ] = ""
+
+    def folder(self) -> Path:
+        """The folder, after the XDG base directory specification where none is given."""
+        if self.data_dir:
+            return Path(self.data_dir)
+        home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
+        return Path(home) / "fi-fhir"
 
 
 class Observability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -234,6 +262,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mllp: Mllp = Mllp()
     profiles: ProfileSettings = ProfileSettings()
     workflow: WorkflowSettings = WorkflowSettings()
+    store: StoreSettings = StoreSettings()
     observability: Observability = Observability()
 
     def faults(self) -> Faults:

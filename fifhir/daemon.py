@@ -62,13 +62,15 @@ def run(
         event_types=EVENT_TYPES,
         sources=_sources(orders),
         routes=orders.workflow.actions,
+        endpoints=orders.workflow.endpoints,
         build=build,
     )
     workers = server.workers or machine.cpus()
     board = Scoreboard(catalogue, 4 * max(workers, ROOM // 2))
 
     def crew(orders: Orders) -> Body:
-        catalogue.admit(_sources(orders), orders.workflow.actions)
+        workflow = orders.workflow
+        catalogue.admit(_sources(orders), workflow.actions, workflow.endpoints)
         return partial(worker.run, worker.Duty(sock, board, *orders, log, frames))
 
     def tell() -> None:

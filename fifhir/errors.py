@@ -56,6 +56,27 @@ class StoreError(FifhirError):
         self.kind = kind
 
 
+class DeliveryError(FifhirError):
+    """A destination did not confirm. The text is fixed, with a status number at most.
+
+    `kind` is one of `KINDS`, `retryable` whether the same again may go well, `retry_after` the
+    seconds the destination asked for.
+    """
+
+    KINDS = (
+        *("circuit_open", "rate_limited", "timeout", "connection_error", "tls", "auth_error"),
+        *("server_error", "client_error", "ambiguous", "template", "unknown"),
+    )
+
+    def __init__(
+        self, kind: str, text: str, *, retryable: bool = False, retry_after: float | None = None
+    ) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
 class CelError(FifhirError):
     """The author of a condition must mend it; `column` counts from 1 within its text."""
 

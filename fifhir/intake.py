@@ -17,6 +17,7 @@ from fifhir.message import Message, Scribe, open_message, uuid_text
 from fifhir.profile import DEFAULT, Profile
 from fifhir.profile.choosing import Choice, Profiles, Sender
 from fifhir.workflow.engine import Outcome, Workflow
+from fifhir.written import Written
 
 _MARKS = (b"MSH", b"FHS", b"BHS", b"BTS", b"FTS")  # what begins or ends a message in a stream
 VT, FS = 0x0B, 0x1C  # the bytes of MLLP; as numbers they are found three times as fast
@@ -90,14 +91,23 @@ def _opened(raw: bytes, profile: Profile) -> Message:
     return open_message(raw, profile.charset, profile.guess_charset, profile.tolerate_delimiters)
 
 
-async def accept(raw: bytes, feed: Feed, workflow: Workflow) -> tuple[Event, Outcome]:
+def read_written(raw: bytes, feed: Feed) -> Written:
+    """The event that `read` would give, ready for a workflow."""
+    profile = feed.reader(raw)
+    message = _opened(raw, profile)
+    identity = _identity(message, feed.source)
+    name, json, _ = extract_json(message, profile, identity, feed.source, _now())
+    return Written(name, identity, feed.source, json)
+
+
+async def accept(raw: bytes, feed: Feed, workflow: Workflow) -> tuple[Written, Outcome]:
     """Read one message and run every route its event matches; both are told.
 
     When this returns, every action of every matched route has been tried and the outcome says
     how each one went.
     """
-    event = read(raw, feed)
-    return event, await workflow.run(event)
+    written = read_written(raw, feed)
+    return written, await workflow.run(written, raw)
 
 
 def _identity(message: Message, source: str) -> str:

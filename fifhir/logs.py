@@ -15,7 +15,7 @@ import stat
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -30,6 +30,12 @@ KINDS = 256  # different complaints remembered; texts are fixed, so more are a m
 _PLAIN_WORDS = re.compile(r"[\w .,-]{0,200}")
 _encode = msgspec.json.Encoder(enc_hook=lambda value: type(value).__name__).encode
 _COLOURS = {"debug": "2", "info": "32", "warn": "33", "error": "31"}
+
+
+class Write(Protocol):
+    """Write one line, however often it comes; `fields` are its further keys (`logs.Log.write`)."""
+
+    def __call__(self, level: str, message: str, /, **fields: object) -> None: ...
 
 
 class Log:

@@ -31,6 +31,10 @@ ERROR_TYPES = (
     "auth_error",
     "server_error",
     "client_error",
+    "rate_limited",
+    "tls",
+    "ambiguous",
+    "template",
     "unknown",
 )
 STAGES = ("ingress", "parse", "filter", "transform", "action", "dlq")
@@ -180,13 +184,19 @@ class Catalogue:
         }
         self._stages = {stage: self._slot(ERRORS, stage) for stage in STAGES}
         self._causes = {cause: self._slot(RESPAWNS, cause) for cause in CAUSES}
-        self._breakers = {endpoint: self._slot(BREAKER, endpoint) for endpoint in endpoints}
-        self._rejected = {endpoint: self._slot(REJECTED, endpoint) for endpoint in endpoints}
-        self.admit((OTHER, *sources), ((OTHER, OTHER), *routes))
+        self.admit((OTHER, *sources), ((OTHER, OTHER), *routes), (OTHER, *endpoints))
         self.size = -(-self._used * 2 // 8) * 8
 
-    def admit(self, sources: Iterable[str], routes: Iterable[tuple[str, str]]) -> None:
-        """Every label set of these sources and routes has its slots, as far as there is room."""
+    def admit(
+        self,
+        sources: Iterable[str],
+        routes: Iterable[tuple[str, str]],
+        endpoints: Iterable[str] = (),
+    ) -> None:
+        """Every label set of these has its slots, as far as there is room."""
+        for endpoint in endpoints:
+            self._slot(BREAKER, endpoint)
+            self._slot(REJECTED, endpoint)
         for source in sources:
             for event_type in self._event_types:
                 for success in (True, False):
@@ -245,11 +255,13 @@ class Catalogue:
 
     def breaker(self, endpoint: str) -> int:
         """The gauge of this endpoint's breaker."""
-        return self._breakers[endpoint]
+        known = self.series[BREAKER]
+        return known.get((endpoint,)) or known[OTHER,]
 
     def rejected(self, endpoint: str) -> int:
         """The counter of this endpoint's rate limiter."""
-        return self._rejected[endpoint]
+        known = self.series[REJECTED]
+        return known.get((endpoint,)) or known[OTHER,]
 
     def slots(self, *kinds: str) -> list[int]:
         """Every slot in use whose numbers are combined in one of these ways."""

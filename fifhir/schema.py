@@ -276,11 +276,17 @@ def scalar(node: Scalar, kind: inspect.Type, extra: dict[str, Any]) -> Any:
             return Secret(node.text)
         case inspect.BoolType():
             return _boolean(node)
-        case inspect.IntType():
-            if not re.fullmatch(r"-?[0-9]{1,18}", node.text):
-                raise ValueError(f"expected a whole number, found {_quoted(node)}")
-            return _bounded(int(node.text), kind, "")
+        case inspect.IntType() | inspect.FloatType():
+            return _bounded(_number(node, kind), kind, "")
     raise TypeError(f"no reader for {type(kind).__name__}")
+
+
+def _number(node: Scalar, kind: inspect.Type) -> float:
+    whole = isinstance(kind, inspect.IntType)
+    form = r"-?[0-9]{1,18}" if whole else r"-?[0-9]{1,18}([.][0-9]{1,18})?"
+    if not re.fullmatch(form, node.text):
+        raise ValueError(f"expected {'a whole' if whole else 'a'} number, found {_quoted(node)}")
+    return int(node.text) if whole else float(node.text)
 
 
 def _text(node: Scalar, kind: inspect.StrType) -> str:

@@ -21,6 +21,8 @@ from fifhir.logs import Log, adopt
 from fifhir.metrics import DROPPED, LAG
 from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import DRAINING, READY, Scoreboard, Slab
+from fifhir.store.sqlite import SqliteStore
+from fifhir.upkeep import Upkeep
 from fifhir.workflow.engine import Workflow
 
 BEAT = 0.05  # seconds; half of what the accept gate takes for a sign of life
@@ -64,7 +66,12 @@ async def _serve(duty: Duty, slot: int) -> int:
     told_to_stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, told_to_stop.set)
     loop.add_signal_handler(signal.SIGUSR1, duty.log.reopen)
-    server = api.serve(duty, slab)
+    store = SqliteStore(duty.settings.store.folder())
+    upkeep = Upkeep(store, duty.workflow, duty.board.catalogue, slab, duty.log)
+    duty.workflow.open(store if duty.settings.workflow.dlq_enabled else None, upkeep)
+    await upkeep.look()
+    watch = loop.create_task(upkeep.run())
+    server = api.serve(duty, slab, upkeep)
     listener = mllp.serve(duty, duty.frames, slab) if duty.frames else None
     Pulse(loop, slab, duty.log).beat()
     slab.state = READY
@@ -74,6 +81,9 @@ async def _serve(duty: Duty, slot: int) -> int:
     slab.state = DRAINING
     drains = [each.drain(patience) for each in (server, listener) if each]
     await asyncio.gather(*drains)
+    watch.cancel()
+    await duty.workflow.close()
+    await store.close()
     return 0
 
 

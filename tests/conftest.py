@@ -15,6 +15,12 @@ settings.load_profile("ci" if os.environ.get("CI") else "desk")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _store_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No daemon of a test writes into the store of whoever runs the tests."""
+    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""

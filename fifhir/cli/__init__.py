@@ -8,7 +8,19 @@ import sys
 
 import typer
 
-from fifhir.cli import config, demo, fhir, parse, profile, serve, trace, validate, version, workflow
+from fifhir.cli import (
+    config,
+    demo,
+    dlq,
+    fhir,
+    parse,
+    profile,
+    serve,
+    trace,
+    validate,
+    version,
+    workflow,
+)
 from fifhir.errors import ConfigError
 
 STATUSES = (
@@ -33,6 +45,7 @@ app.add_typer(workflow.app, name="workflow")
 app.add_typer(profile.app, name="profile")
 app.add_typer(fhir.app, name="fhir")
 app.add_typer(config.app, name="config")
+app.add_typer(dlq.app, name="dlq")
 
 
 @app.callback(invoke_without_command=True)

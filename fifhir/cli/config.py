@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fifhir.access import SCOPES
-
 if TYPE_CHECKING:
     from fifhir.effective import Setting
 
@@ -53,7 +51,7 @@ def validate(
     """Tell every fault of the settings and of the files they name; status 1 if there is one."""
     from fifhir.cli import findings
     from fifhir.cli.serve import profiles
-    from fifhir.cli.workflow import read
+    from fifhir.cli.workflow_file import read
     from fifhir.config import load
     from fifhir.errors import ConfigError
 
@@ -124,7 +122,7 @@ def init(
 def new(
     name: Annotated[str, typer.Argument(help="Whose key it is: letters, digits, . _ -")],
     scopes: Annotated[
-        str, typer.Option("--scopes", help=f"What it opens, of {', '.join(SCOPES)}.")
+        str, typer.Option("--scopes", help="What it opens, of parse, workflow, replay and admin.")
     ] = "parse,workflow",
 ) -> None:
     """Make an API key: it is shown this once, and the line behind it goes into auth.api_keys.

@@ -96,7 +96,7 @@ def profiles(settings: "Settings") -> "Profiles":
 
 
 def _workflow(path: str) -> "WorkflowConfig":
-    from fifhir.cli.workflow import read
+    from fifhir.cli.workflow_file import read
     from fifhir.workflow.config import DEFAULT
 
     return read(path) if path else DEFAULT

@@ -44,7 +44,7 @@ def trace(  # noqa: PLR0913, PLR0917 - each is an option of the command
     not. Messages are patients' data: this command shows them because it is asked to. Status 1 if
     a message could not be read.
     """
-    from fifhir.cli import workflow as workflows
+    from fifhir.cli import workflow_file as workflows
     from fifhir.cli.parse import read_profile
     from fifhir.cli.samples import end_quietly, unreadable, walk
     from fifhir.intake import Feed

@@ -1,20 +1,16 @@
 """`fi-fhir workflow`: what can be done with a workflow file."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fifhir.cli import dlq
+
 if TYPE_CHECKING:
-    from fifhir.workflow.config import WorkflowConfig
+    pass
 
 app = typer.Typer(help="Check workflow files.", no_args_is_help=True)
-
-
-@app.callback()
-def _noun() -> None:
-    """Keeps `validate` a command of its own while it is the only one."""
 
 
 @app.command()
@@ -23,6 +19,7 @@ def validate(
 ) -> None:
     """Tell every fault of a workflow file with its line and column; status 1 if there is one."""
     from fifhir.cli import findings
+    from fifhir.cli.workflow_file import read
     from fifhir.errors import ConfigError
 
     try:
@@ -41,16 +38,18 @@ def validate(
         typer.echo(f"    {route.name}: {kinds}")
 
 
-def read(path: str) -> "WorkflowConfig":
-    """The workflow in the file; ConfigError also when there is no such file."""
-    from fifhir.errors import ConfigError, Finding
-    from fifhir.workflow.config import load
-
-    name = "stdin" if path == "-" else path
-    try:
-        text = (sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()).decode()
-    except OSError as fault:
-        raise ConfigError((Finding(name, (fault.strerror or "unreadable").lower()),)) from None
-    except UnicodeDecodeError as fault:
-        raise ConfigError((Finding(name, f"not UTF-8 at byte {fault.start}"),)) from None
-    return load(text, name)
+@app.command()
+def replay(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    dead_letters: Annotated[
+        bool, typer.Option("--dlq", help="Replay dead letters: what there is to replay.")
+    ] = False,
+    since: dlq.Since = "",
+    route: dlq.Route = "",
+    event_type: dlq.Type = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be tried.")] = False,
+    config: dlq.Config = None,
+) -> None:
+    """Try dead letters again; the same as `dlq replay`."""
+    if not dead_letters:
+        raise typer.BadParameter("say what to replay: --dlq")
+    dlq.replay(since=since, route=route, event_type=event_type, dry_run=dry_run, config=config)

@@ -50,6 +50,13 @@ class Duty(Protocol):
     def log(self) -> Log: ...
 
 
+class Health(Protocol):
+    """Whether the store answers."""
+
+    @property
+    def is_well(self) -> bool: ...
+
+
 class Route(Struct, frozen=True):
     """One path: the scope a key needs, who answers each method, and the counter of each status."""
 
@@ -59,15 +66,16 @@ class Route(Struct, frozen=True):
     other: int
 
 
-def serve(duty: Duty, slab: Slab) -> Server:
+def serve(duty: Duty, slab: Slab, store: Health) -> Server:
     """The API is served on the running loop, until the server is drained."""
-    return Server(duty.sock, Api(duty, slab), limits(duty.settings.server), duty.board, slab)
+    return Server(duty.sock, Api(duty, slab, store), limits(duty.settings.server), duty.board, slab)
 
 
 class Api:
     """The application behind one worker's connections."""
 
-    def __init__(self, duty: Duty, slab: Slab) -> None:
+    def __init__(self, duty: Duty, slab: Slab, store: Health) -> None:
+        self._store = store
         self._board = duty.board
         self._log = duty.log
         self._slab = slab
@@ -136,21 +144,26 @@ class Api:
 
     def _health(self, _: Request) -> Response:
         """The process turns; it says nothing of others, so that nobody restarts it for them."""
-        return self._state(200, "healthy", "healthy", "process is serving")
+        return self._state(200, "healthy", {"process": (True, "process is serving")})
 
     def _ready(self, _: Request) -> Response:
-        if self._retired:
-            return self._state(503, "not_ready", "unhealthy", "process is draining")
-        return self._state(200, "ready", "healthy", "process is serving")
+        serving = not self._retired
+        said = "process is serving" if serving else "process is draining"
+        parts = {"process": (serving, said), "store": (self._store.is_well, "last asked")}
+        fine = serving and self._store.is_well
+        return self._state(200 if fine else 503, "ready" if fine else "not_ready", parts)
 
-    def _state(self, status: int, word: str, condition: str, message: str) -> Response:
+    def _state(self, status: int, word: str, parts: dict[str, tuple[bool, str]]) -> Response:
         """The keys of both dialects there are: `checks` and `timestamp`, and `components`."""
         now = answers.timestamp()
         body = {
             "status": word,
             "version": self._version,
-            "checks": {"process": "ok" if status == HTTPStatus.OK else "error"},
-            "components": [{"name": "process", "status": condition, "message": message}],
+            "checks": {name: "ok" if fine else "error" for name, (fine, _) in parts.items()},
+            "components": [
+                {"name": name, "status": "healthy" if fine else "unhealthy", "message": said}
+                for name, (fine, said) in parts.items()
+            ],
             "checked_at": now,
             "timestamp": now,
         }

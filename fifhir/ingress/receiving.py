@@ -83,8 +83,8 @@ class Receiver:
         )
 
     async def _accept(self, message: bytes) -> bool:
-        event, outcome = await intake.accept(_only(message), self._feed, self._workflow)
-        count(self._slab, self._catalogue, event, outcome)
+        written, outcome = await intake.accept(_only(message), self._feed, self._workflow)
+        count(self._slab, self._catalogue, written, outcome)
         if not outcome.success:
             self.fail("action_failed")
         return outcome.success

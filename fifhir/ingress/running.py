@@ -1,6 +1,7 @@
 """POST /api/v1/workflow: messages, or one event, through the workflow.
 
-200 means that every action of every matched route was confirmed, for every message of the body.
+200 means that every action of every matched route was confirmed, for every message of the body;
+202 that what was not is kept as a dead letter, whose id the body has.
 A batch is all or nothing before it begins: with a broken message in it, it is answered 422 and
 nothing has run. Then the messages run in order. At the first whose action fails the answer is 503
 and says how many were `processed` before it; the sender, who sends all of it again, repeats
@@ -17,8 +18,8 @@ from msgspec import Struct
 from fifhir import intake
 from fifhir.batch import is_single
 from fifhir.errors import MessageError
-from fifhir.event import Event, Warning, event_type
-from fifhir.ingress import bodies
+from fifhir.event import Warning, encode, event_type
+from fifhir.ingress import answers, bodies
 from fifhir.ingress.answers import OK_JSON, Problem
 from fifhir.ingress.bodies import Feeds
 from fifhir.ingress.counting import count
@@ -28,10 +29,12 @@ from fifhir.intake import Feed
 from fifhir.metrics import Catalogue
 from fifhir.scoreboard import Slab
 from fifhir.workflow.engine import ActionResult, Outcome, Workflow
+from fifhir.written import Written
 
 _to_json = msgspec.json.Encoder().encode
 
 DEADLINE = 60.0  # seconds a request may run; each destination has a deadline of its own
+KEPT = answers.head(202, "application/json")
 DRY_RUN = {b"": False, b"false": False, b"true": True}
 
 
@@ -43,6 +46,8 @@ class Action(Struct, frozen=True, rename="camel", omit_defaults=True):
     success: bool
     duration_ms: float
     error: str = ""
+    error_type: str = ""
+    dlq_id: str = ""
 
 
 class Taken(Struct, frozen=True):
@@ -63,11 +68,16 @@ class Report(Struct, rename="camel"):
     warnings: list[Warning] = []
     processing_time_ms: float = 0.0
 
-    def add(self, event: Event, outcome: Outcome) -> None:
+    dlq_id: str = ""
+
+    def add(self, written: Written, outcome: Outcome) -> None:
         matched = self.routes_matched
         matched += [route for route in outcome.routes_matched if route not in matched]
         self.actions_executed += map(_action, outcome.actions)
-        self.events.append(Taken(event.id, event_type(event)))
+        self.dlq_id = self.dlq_id or next(
+            (each.letter for each in outcome.actions if each.letter), ""
+        )
+        self.events.append(Taken(written.id, written.type))
 
 
 class Runner:
@@ -91,19 +101,20 @@ class Runner:
         envelope = bodies.open_envelope(request.body)
         if bytes(envelope.event):
             event = bodies.to_event(envelope.event, secrets.token_hex(16))
-            return self._run(event, self._feeds.named(event.source)[0], report)
+            written = Written(event_type(event), event.id, event.source, encode(event))
+            return self._run(written, self._feeds.named(event.source)[0], report)
         source = envelope.source or bodies.DEFAULT_SOURCE
         feed, _ = self._feeds.named(source, envelope.options.profile)
         return self._run(bodies.unwrap(envelope), feed, report)
 
-    async def _run(self, load: bytes | Event, feed: Feed, report: Report) -> Response:
+    async def _run(self, load: bytes | Written, feed: Feed, report: Report) -> Response:
         started = perf_counter()
         try:
             async with asyncio.timeout(DEADLINE):
                 if isinstance(load, bytes):
                     await self._run_messages(load, feed, report)
                 else:
-                    outcome = await self._workflow.run(load, dry_run=report.dry_run)
+                    outcome = await self._workflow.run(load, b"", dry_run=report.dry_run)
                     self._note(load, outcome, report)
         except TimeoutError as late:
             raise Problem(
@@ -113,7 +124,8 @@ class Runner:
                 processed=len(report.events),
             ) from late
         report.processing_time_ms = round((perf_counter() - started) * 1000, 3)
-        return Response(200, OK_JSON, _to_json(report))
+        status, head = (202, KEPT) if report.dlq_id else (200, OK_JSON)
+        return Response(status, head, _to_json(report))
 
     async def _run_messages(self, body: bytes, feed: Feed, report: Report) -> None:
         if is_single(body):
@@ -141,30 +153,36 @@ class Runner:
     async def _run_message(self, raw: bytes, feed: Feed, report: Report) -> None:
         try:
             if report.dry_run:
-                event = intake.read(raw, feed)
-                outcome = await self._workflow.run(event, dry_run=True)
+                written = intake.read_written(raw, feed)
+                outcome = await self._workflow.run(written, raw, dry_run=True)
             else:
-                event, outcome = await intake.accept(raw, feed, self._workflow)
+                written, outcome = await intake.accept(raw, feed, self._workflow)
         except MessageError as fault:
             self._slab.add(self._catalogue.error("parse"))
             raise unreadable([broken(0, fault)], any_hl7=True) from fault
-        self._note(event, outcome, report)
+        self._note(written, outcome, report)
 
-    def _note(self, event: Event, outcome: Outcome, report: Report) -> None:
+    def _note(self, written: Written, outcome: Outcome, report: Report) -> None:
         """The outcome is counted and reported; one that failed ends the request."""
         if not report.dry_run:
-            count(self._slab, self._catalogue, event, outcome)
+            count(self._slab, self._catalogue, written, outcome)
         if not outcome.success:
             raise Problem(
                 503,
                 "action_failed",
                 "An action failed and its event was not kept; send the message again.",
                 processed=len(report.events),
-                failedActions=[_action(each) for each in outcome.actions if not each.success],
+                failedActions=[
+                    _action(each) for each in outcome.actions if each.status == "failed"
+                ],
             )
-        report.add(event, outcome)
+        report.add(written, outcome)
 
 
 def _action(result: ActionResult) -> Action:
     elapsed = round(result.duration_ms, 3)
-    return Action(result.route, result.action, result.success, elapsed, result.error)
+    fine = result.status in {"delivered", "skipped"}
+    return Action(
+        *(result.route, result.action, fine, elapsed, result.error),
+        *(result.error_type, result.letter),
+    )

@@ -4,14 +4,17 @@ A sink's file holds its config struct, that struct's descriptions and its `deliv
 write the file, add it to `ActionConfig` and to `SINKS`, and take its name out of `LATER`.
 """
 
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
+from fifhir.parcel import Sink
 from fifhir.sinks.log import LogConfig, LogSink
+from fifhir.sinks.webhook import WebhookConfig, WebhookSink
 
-ActionConfig: TypeAlias = LogConfig
+ActionConfig: TypeAlias = LogConfig | WebhookConfig
 """What an action may be in a workflow, told apart by `type`."""
 
-SINKS: dict[str, type[LogSink]] = {"log": LogSink}
+SINKS: dict[str, Callable[[Any, str, Any], Sink]] = {"log": LogSink, "webhook": WebhookSink}
 
-LATER = frozenset({"database", "email", "event_store", "exec", "fhir", "file", "queue", "webhook"})
+LATER = frozenset({"database", "email", "event_store", "exec", "fhir", "file", "queue"})
 """Actions of the same format that this release does not carry out: refused, never ignored."""

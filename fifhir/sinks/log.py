@@ -1,18 +1,12 @@
 """The `log` action: one line a event, saying that it happened but nothing of what is in it."""
 
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from fifhir.event import Event, event_type
-from fifhir.logs import Level
+from fifhir.logs import Level, Write
+from fifhir.parcel import Parcel
 from fifhir.schema import Faults
-
-
-class Write(Protocol):
-    """Write one line, however often it comes; `fields` are its further keys (`logs.Log.write`)."""
-
-    def __call__(self, level: str, message: str, /, **fields: object) -> None: ...
 
 
 class LogConfig(
@@ -37,18 +31,23 @@ class LogConfig(
 class LogSink:
     """Carries out one `log` action of one route."""
 
+    destination = ""
+
     def __init__(self, config: LogConfig, route: str, write: Write) -> None:
         self._config = config
         self._route = route
         self._write = write
 
-    async def deliver(self, event: Event) -> None:
+    async def deliver(self, parcel: Parcel) -> None:
         """The line is written. It names the event by id, type and source; never a field's value."""
         self._write(
             self._config.level,
             self._config.message,
-            event_type=event_type(event),
-            source=event.source,
+            event_type=parcel.written.type,
+            source=parcel.written.source,
             route=self._route,
-            event_id=event.id,
+            event_id=parcel.written.id,
         )
+
+    async def close(self) -> None:
+        """There is nothing to close."""

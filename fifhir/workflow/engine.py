@@ -1,25 +1,46 @@
-"""Run one event through every route it takes, and say what became of it."""
+"""Run one event through every route it takes, and say what became of it.
 
+What a destination does not confirm is kept as a dead letter. Only when both fail has an action
+failed, and then nobody may be promised anything.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Iterable
 from time import perf_counter
+from typing import Literal
 
 from msgspec import Struct
 
-from fifhir.errors import FifhirError
-from fifhir.event import Event, event_type
-from fifhir.sinks import SINKS
-from fifhir.sinks.log import LogSink, Write
+from fifhir.delivery.breaker import Breaker
+from fifhir.delivery.courier import Courier, Gauges, Undelivered
+from fifhir.errors import FifhirError, StoreError
+from fifhir.logs import Write
+from fifhir.parcel import Parcel, key
+from fifhir.resilience import Resilience
+from fifhir.sinks import SINKS, ActionConfig
+from fifhir.store import DeadLetter
+from fifhir.store.sqlite import SqliteStore
 from fifhir.workflow.config import RouteConfig, WorkflowConfig
 from fifhir.workflow.filter import Index
+from fifhir.written import Written
+
+PLAIN = Resilience(retry_max=0, timeout=60.0)  # for an action that has no such keys
 
 
 class ActionResult(Struct, frozen=True):
-    """What one action of one route came to; `error` is fixed text, never a field's value."""
+    """What one action of one route came to; `error` is fixed text, never a field's value.
+
+    Kept: it failed, and `letter` is the id of its dead letter. Failed: that was not kept either.
+    """
 
     route: str
     action: str
-    success: bool
+    status: Literal["delivered", "kept", "failed", "skipped"]
     duration_ms: float
     error: str = ""
+    error_type: str = ""
+    letter: str = ""
 
 
 class Outcome(Struct, frozen=True):
@@ -30,64 +51,184 @@ class Outcome(Struct, frozen=True):
 
     @property
     def success(self) -> bool:
-        return all(action.success for action in self.actions)
+        """Whether every action was delivered or is kept: the promise may be given."""
+        return all(action.status != "failed" for action in self.actions)
+
+    @property
+    def kept(self) -> bool:
+        """Whether an action has become a dead letter."""
+        return any(action.status == "kept" for action in self.actions)
 
 
 class _Route(Struct, frozen=True):
-    """A route ready to run: its name, and each action's name with its sink."""
+    """A route ready to run: its name, and each action's name with its courier."""
 
     name: str
-    actions: tuple[tuple[str, LogSink], ...]
+    actions: tuple[tuple[str, Courier], ...]
 
 
 class Workflow:
-    """A workflow compiled once, before the fork, and never changed afterwards.
+    """A workflow compiled once, before the fork; each worker opens it with a store of its own.
 
     `routes` are the names in file order, `actions` each (route, action) pair, `sources` the names
-    that filters mention: everything a metric may be labelled with. `write` puts a line in the log.
+    that filters mention, `endpoints` where actions deliver to: everything a metric may be labelled
+    with. `write` puts a line in the log.
     """
 
     def __init__(self, config: WorkflowConfig, write: Write) -> None:
-        routes = [(route.filter, _compiled(route, write)) for route in config.routes]
+        breakers: dict[str, Breaker] = {}
+        routes = [(route.filter, _compiled(route, write, breakers)) for route in config.routes]
         self.name = config.name
         self.routes = tuple(route.name for _, route in routes)
         self.actions = tuple(
             (route.name, action) for _, route in routes for action, _ in route.actions
         )
         self.sources = tuple(sorted({name for each, _ in routes for name in each.sources}))
+        self._couriers = {
+            (route.name, index): courier
+            for _, route in routes
+            for index, (_, courier) in enumerate(route.actions)
+        }
+        found = {courier.sink.destination for courier in self._couriers.values()}
+        self.endpoints = tuple(sorted(found - {""}))
         self._index = Index(routes)
+        self._store: SqliteStore | None = None
+        self._write = write
 
-    async def run(self, event: Event, *, dry_run: bool = False) -> Outcome:
-        """Every action of every matching route has been tried, in file order, whatever failed.
+    def open(self, store: SqliteStore | None, gauges: Gauges | None) -> None:
+        """From now on what fails is kept in `store`, and breakers show in `gauges`."""
+        self._store = store
+        for courier in self._couriers.values():
+            courier.gauges = gauges
 
-        With `dry_run` no sink is touched: the outcome says what would have run.
+    def publish(self) -> None:
+        """The gauges show what the breakers are now: an open one changes by time alone."""
+        for courier in self._couriers.values():
+            courier.publish()
+
+    async def close(self) -> None:
+        """No sink has a connection open."""
+        for courier in self._couriers.values():
+            await courier.sink.close()
+
+    async def run(self, written: Written, raw: bytes, *, dry_run: bool = False) -> Outcome:
+        """Every action of every matching route has been tried, whatever failed.
+
+        Routes run side by side, the actions of one in their order. With `dry_run` no sink is
+        touched: the outcome says what would have run.
         """
-        routes = self._index.find(event_type(event), event.source)
-        results = [
-            ActionResult(route.name, action, success=True, duration_ms=0.0)
-            if dry_run
-            else await _attempt(route.name, action, sink, event)
-            for route in routes
-            for action, sink in route.actions
+        routes = self._index.find(written.type, written.source)
+        names = tuple(route.name for route in routes)
+        if dry_run:
+            return Outcome(names, tuple(_skipped(routes)))
+        if len(routes) == 1:
+            results = await self._run(routes[0], written, raw)
+        else:
+            groups = await asyncio.gather(*(self._run(route, written, raw) for route in routes))
+            results = [result for group in groups for result in group]
+        return Outcome(names, tuple(results))
+
+    async def _run(self, route: _Route, written: Written, raw: bytes) -> list[ActionResult]:
+        return [
+            await self._attempt(courier, Parcel(written, raw, route.name, action, index))
+            for index, (action, courier) in enumerate(route.actions)
         ]
-        return Outcome(tuple(route.name for route in routes), tuple(results))
+
+    async def _attempt(self, courier: Courier, parcel: Parcel) -> ActionResult:
+        started = perf_counter()
+        try:
+            await courier.deliver(parcel)
+        except Undelivered as fault:
+            return await self._keep(parcel, fault, started)
+        elapsed = (perf_counter() - started) * 1000
+        return ActionResult(parcel.route, parcel.action, "delivered", elapsed)
+
+    async def _keep(self, parcel: Parcel, fault: Undelivered, started: float) -> ActionResult:
+        """The dead letter is committed, or the action has failed for good."""
+        letter = _letter(parcel, fault)
+        elapsed = (perf_counter() - started) * 1000
+        failed = ActionResult(
+            *(parcel.route, parcel.action, "failed", elapsed, str(fault), fault.kind)
+        )
+        if self._store is None:
+            return failed
+        try:
+            await self._store.bury([letter])
+        except StoreError as trouble:
+            self._write("error", "dlq write failed", route=parcel.route, reason=str(trouble))
+            return failed
+        self._write(
+            "warn",
+            "event moved to dlq",
+            dlq_id=letter.id,
+            event_id=parcel.written.id,
+            route=parcel.route,
+            action=parcel.action,
+            error_type=fault.kind,
+            attempts=fault.attempts,
+            duration_ms=round(elapsed, 3),
+        )
+        return ActionResult(
+            *(parcel.route, parcel.action, "kept", elapsed, str(fault), fault.kind, letter.id)
+        )
+
+    async def redeliver(self, letter: DeadLetter) -> None:
+        """The failed action, and it alone, has now been confirmed; Undelivered if not again."""
+        courier = self._couriers.get((letter.route, letter.action_index))
+        if courier is None:
+            raise FifhirError("the workflow has no such action any more")
+        written = Written(letter.event_type, letter.event_id, letter.source, letter.event)
+        await courier.deliver(
+            Parcel(written, letter.raw, letter.route, letter.action, letter.action_index)
+        )
 
 
-def _compiled(route: RouteConfig, write: Write) -> _Route:
-    names = [str(action.__struct_config__.tag) for action in route.actions]
-    sinks = [
-        SINKS[name](action, route.name, write)
-        for name, action in zip(names, route.actions, strict=True)
-    ]
-    return _Route(route.name, tuple(zip(names, sinks, strict=True)))
+def _compiled(route: RouteConfig, write: Write, breakers: dict[str, Breaker]) -> _Route:
+    return _Route(
+        route.name,
+        tuple(
+            (str(action.__struct_config__.tag), _courier(action, route.name, write, breakers))
+            for action in route.actions
+        ),
+    )
 
 
-async def _attempt(route: str, action: str, sink: LogSink, event: Event) -> ActionResult:
-    started = perf_counter()
-    error = ""
-    try:
-        await sink.deliver(event)
-    except FifhirError as fault:
-        error = str(fault)
-    elapsed = (perf_counter() - started) * 1000
-    return ActionResult(route, action, success=not error, duration_ms=elapsed, error=error)
+def _courier(
+    action: ActionConfig, route: str, write: Write, breakers: dict[str, Breaker]
+) -> Courier:
+    """Actions with the same destination share its breaker; the first one's numbers count."""
+    sink = SINKS[str(action.__struct_config__.tag)](action, route, write)
+    keys = action if isinstance(action, Resilience) else PLAIN
+    breaker = None
+    if keys.circuit_breaker:
+        breaker = breakers.setdefault(
+            sink.destination,
+            Breaker(
+                keys.circuit_failure_threshold, keys.circuit_success_threshold, keys.circuit_timeout
+            ),
+        )
+    return Courier(sink, keys, breaker)
+
+
+def _skipped(routes: Iterable[_Route]) -> Iterable[ActionResult]:
+    for route in routes:
+        for action, _ in route.actions:
+            yield ActionResult(route.name, action, "skipped", 0.0)
+
+
+def _letter(parcel: Parcel, fault: Undelivered) -> DeadLetter:
+    return DeadLetter(
+        id=str(uuid.UUID(key(parcel.written.id, f"dlq {parcel.route}", parcel.index))),
+        event_id=parcel.written.id,
+        event_type=parcel.written.type,
+        source=parcel.written.source,
+        route=parcel.route,
+        action=parcel.action,
+        action_index=parcel.index,
+        key=parcel.key,
+        raw=parcel.raw,
+        event=parcel.written.json,
+        error=str(fault),
+        error_type=fault.kind,
+        attempts=fault.attempts,
+    )

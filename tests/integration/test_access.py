@@ -37,6 +37,7 @@ def port(
     environ = {
         "FI_FHIR_AUTH_API_KEYS_FILE": str(house / "keys"),
         "FI_FHIR_METRICS_ENABLED": "false",
+        "FI_FHIR_DATA_DIR": str(house),
     }
     with log.open("wb") as out:
         daemon = subprocess.Popen(

@@ -79,6 +79,7 @@ def test_every_variable_reaches_its_setting(variable: str, tmp_path: Path) -> No
         "enabled": "true",
         "ack": "enhanced",
         "error_segment": "false",
+        "dlq_enabled": "false",
         "max_in_flight_bytes": str(1 << 30),
         "rules": "[{source: lab, profile: lab}]",
     }

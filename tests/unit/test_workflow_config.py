@@ -34,7 +34,7 @@ workflow:
       filtr: {event_type: lab_result}
       transform: []
       actions:
-        - {type: webhook, url: "https://example.org"}
+        - {type: exec, url: "https://example.org"}
         - {type: lgo}
         - {level: info}
     - name: labs
@@ -72,7 +72,7 @@ def test_every_mistake_is_told_at_once_in_the_order_of_the_file() -> None:
         "workflow.yaml:11:11: unknown field 'levle', did you mean 'level'?",
         "workflow.yaml:13:7: unknown field 'filtr', did you mean 'filter'?",
         "workflow.yaml:14:7: 'transform' is not available yet in this release",
-        "workflow.yaml:16:18: type 'webhook' is not available yet in this release",
+        "workflow.yaml:16:18: type 'exec' is not available yet in this release",
         "workflow.yaml:17:18: unknown type 'lgo', did you mean 'log'?",
         "workflow.yaml:18:11: missing field 'type'",
         "workflow.yaml:19:13: duplicate name 'labs', first given in line 12",

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from fifhir.event import Event, Header, LabResult, PatientAdmit, UnmappedMessage
+from fifhir.event import Event, Header, LabResult, PatientAdmit, UnmappedMessage, encode, event_type
 from fifhir.workflow.config import DEFAULT, load
 from fifhir.workflow.engine import Outcome, Workflow
 from fifhir.workflow.filter import Filter, Index
+from fifhir.written import Written
 
 
 def event(kind: type[Any], source: str = "north") -> Event:
@@ -46,7 +47,8 @@ routes:
 def run(text: str, given: Event, *, dry_run: bool = False) -> tuple[Outcome, Lines]:
     lines = Lines()
     workflow = Workflow(load(text, "w"), lines.write)
-    return asyncio.run(workflow.run(given, dry_run=dry_run)), lines
+    written = Written(event_type(given), given.id, given.source, encode(given))
+    return asyncio.run(workflow.run(written, b"", dry_run=dry_run)), lines
 
 
 @pytest.mark.parametrize(
@@ -69,10 +71,10 @@ def test_all_conditions_of_a_filter_must_hold(
 
 def test_actions_run_in_order_and_name_the_event_without_its_contents() -> None:
     outcome, lines = run(ROUTES, event(PatientAdmit, "west"))
-    assert [(each.route, each.action, each.success) for each in outcome.actions] == [
-        ("admissions", "log", True),
-        ("admissions", "log", True),
-        ("everything", "log", True),
+    assert [(each.route, each.action, each.status) for each in outcome.actions] == [
+        ("admissions", "log", "delivered"),
+        ("admissions", "log", "delivered"),
+        ("everything", "log", "delivered"),
     ]
     about = {"event_type": "patient_admit", "source": "west", "event_id": "1"}
     assert lines == [

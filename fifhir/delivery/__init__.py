@@ -1,0 +1,1 @@
+"""From a parcel to a confirmation: limiter, breaker, retry."""
