@@ -18,6 +18,7 @@ from fifhir.metrics import Catalogue
 from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import Scoreboard
 from fifhir.supervisor import Limits, Plan, Supervisor
+from fifhir.unread import NAMED
 from fifhir.workflow.engine import Workflow
 
 ROOM = 16  # workers there is always room for, if only an operator asks (TTIN)
@@ -63,6 +64,7 @@ def run(
         sources=_sources(orders),
         routes=orders.workflow.actions,
         endpoints=orders.workflow.endpoints,
+        segments=NAMED,
         build=build,
     )
     workers = server.workers or machine.cpus()

@@ -52,8 +52,7 @@ class Feed(Struct, frozen=True, kw_only=True):
 
 def read(raw: bytes, feed: Feed) -> Event:
     """The event that the message in `raw` means. Raises MessageError if it is not one."""
-    profile = feed.reader(raw)
-    message = _opened(raw, profile)
+    message, profile = opened(raw, feed)
     return extract(message, profile, _identity(message, feed.source), feed.source, now())
 
 
@@ -61,8 +60,7 @@ def read_json(raw: bytes, feed: Feed) -> tuple[str, bytes, tuple[Warning, ...]]:
     """The type, the JSON and the warnings of the event that `read` would give, for less."""
     if feed.scribe and (written := feed.scribe.write(raw, now())):
         return (*written, ())
-    profile = feed.reader(raw)
-    message = _opened(raw, profile)
+    message, profile = opened(raw, feed)
     return extract_json(message, profile, _identity(message, feed.source), feed.source, now())
 
 
@@ -87,16 +85,21 @@ def read_single(raw: bytes, feed: Feed) -> tuple[str, bytes, tuple[Warning, ...]
     return extract_json(message, profile, _identity(message, feed.source), feed.source, now())
 
 
+def opened(raw: bytes, feed: Feed) -> tuple[Message, Profile]:
+    """The message, and the profile that reads it. Raises MessageError if it is not one."""
+    profile = feed.reader(raw)
+    return _opened(raw, profile), profile
+
+
 def _opened(raw: bytes, profile: Profile) -> Message:
     return open_message(raw, profile.charset, profile.guess_charset, profile.tolerate_delimiters)
 
 
 def read_written(raw: bytes, feed: Feed) -> Written:
     """The event that `read` would give, ready for a workflow."""
-    profile = feed.reader(raw)
-    message = _opened(raw, profile)
+    message, profile = opened(raw, feed)
     identity = _identity(message, feed.source)
-    name, json, _ = extract_json(message, profile, identity, feed.source, _now())
+    name, json, _ = extract_json(message, profile, identity, feed.source, now())
     return Written(name, identity, feed.source, json)
 
 

@@ -129,6 +129,17 @@ MLLP_REFUSED = Family(
 MLLP_DROPPED = Family(
     "fi_fhir_mllp_dropped_bytes_total", "Bytes that belonged to no whole MLLP frame.", "counter"
 )
+LOOKED = Family(
+    "fi_fhir_unread_sampled_messages_total",
+    "Messages that were looked at for values that no rule reads; at most ten a second a worker.",
+    "counter",
+)
+UNREAD = Family(
+    "fi_fhir_unread_fields_total",
+    "Fields of those messages with a value that is in no event, by segment.",
+    "counter",
+    ("segment",),
+)
 RESPAWNS = Family(
     "fi_fhir_worker_respawns_total", "Workers replaced after an end.", "counter", ("cause",)
 )
@@ -139,6 +150,7 @@ LOST_LINES = Family("fi_fhir_log_lines_dropped_total", "Log lines nobody took.",
 FAMILIES = (
     *(PROCESSED, IN_PROGRESS, DURATION, ACTION_ERRORS, DLQ_SIZE, BREAKER, REJECTED, ERRORS),
     *(MLLP_OPEN, MLLP, MLLP_REFUSED, MLLP_DROPPED),
+    *(LOOKED, UNREAD),
     *(HTTP, OPEN, CAPPED, RESPAWNS, RELOADED, LOOP_LAG, LOST_LINES),
 )
 
@@ -146,18 +158,19 @@ FAMILIES = (
 class Catalogue:
     """Which slot of a slab holds which number; complete before the first fork.
 
-    `routes` are pairs of route name and action type; `build` says version and tokenizer. `size`
-    leaves room for as many series again, so that a reload may add sources and routes; past that
-    they count under "other".
+    `routes` are pairs of route name and action type; values of `segments` are counted under their
+    names; `build` says version and tokenizer. `size` leaves room for as many series again, so that
+    a reload may add sources and routes; past that they count under "other".
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each gives a label its values
         self,
         *,
         event_types: Iterable[str],
         sources: Iterable[str] = (),
         routes: Iterable[tuple[str, str]] = (),
         endpoints: Iterable[str] = (),
+        segments: Iterable[str] = (),
         build: Mapping[str, str] | None = None,
     ) -> None:
         self.build = {"version": "", "tokenizer": "", **(build or {})}
@@ -177,6 +190,8 @@ class Catalogue:
         self.mllp_dropped = self._slot(MLLP_DROPPED)
         self.mllp = {outcome: self._slot(MLLP, outcome) for outcome in MLLP_OUTCOMES}
         self.mllp_refused = {reason: self._slot(MLLP_REFUSED, reason) for reason in MLLP_REFUSALS}
+        self.looked = self._slot(LOOKED)
+        self._unread = {name: self._slot(UNREAD, name) for name in (OTHER, *segments)}
         self._requests = {
             (path, status): self._slot(HTTP, path, str(status or OTHER))
             for path in PATHS
@@ -252,6 +267,10 @@ class Catalogue:
     def respawn(self, cause: str) -> int:
         """The counter of workers replaced because of `cause`, one of `CAUSES` or "other"."""
         return self._causes.get(cause, self._causes[OTHER])
+
+    def unread(self, segment: str) -> int:
+        """The counter of values in this segment that no rule reads."""
+        return self._unread.get(segment) or self._unread[OTHER]
 
     def breaker(self, endpoint: str) -> int:
         """The gauge of this endpoint's breaker."""

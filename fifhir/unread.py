@@ -4,6 +4,7 @@ What an event's rules read follows from `tables/`, struct by struct, as the plan
 as read if any part of it is.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from typing import TypeAlias
@@ -15,7 +16,20 @@ from fifhir.profile import Profile
 
 Field: TypeAlias = tuple[bytes, int]
 
+OWN = "Z"  # what all of the senders' own segments are called together
+NAMED = (OWN, *sorted({segment.decode() for segment, _ in tables.ELEMENTS}))
 _ALWAYS = frozenset({(b"MSH", 1), (b"MSH", 2), (b"MSH", 9), (b"MSH", 18), (b"EVN", 1)})
+
+
+def counts(message: Message, event_type: str, profile: Profile) -> Counter[str]:
+    """How many values of each segment no rule reads; what `NAMED` has not is ""."""
+    names = (message.name(at) for at, _ in unread(message, event_type, profile))
+    return Counter(map(_called, names))
+
+
+def _called(segment: bytes) -> str:
+    name = OWN if segment.startswith(b"Z") else segment.decode("ascii", "replace")
+    return name if name in NAMED else ""
 
 
 def unread(message: Message, event_type: str, profile: Profile) -> Iterator[tuple[int, int]]:

@@ -1,9 +1,16 @@
 """What every ingress counts of an event that ran."""
 
+from collections.abc import Callable
+from time import monotonic
+
+from fifhir.intake import Feed, opened
 from fifhir.metrics import Catalogue
 from fifhir.scoreboard import Slab
+from fifhir.unread import counts
 from fifhir.workflow.engine import Outcome
 from fifhir.written import Written
+
+PAUSE = 0.1  # seconds between two messages that are looked at; all of them on a quiet feed
 
 
 def count(slab: Slab, catalogue: Catalogue, written: Written, outcome: Outcome) -> None:
@@ -14,3 +21,29 @@ def count(slab: Slab, catalogue: Catalogue, written: Written, outcome: Outcome) 
         if each.status in {"kept", "failed"}:
             slab.add(catalogue.action_error(each.action, each.route, each.error_type))
             slab.add(catalogue.error("action" if each.status == "kept" else "dlq"))
+
+
+class Sampler:
+    """Counts the values that no rule reads, of at most one message each `PAUSE`.
+
+    So it costs a worker a thousandth of its time at most, however many messages there are.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, slab: Slab, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._catalogue = catalogue
+        self._slab = slab
+        self._clock = clock
+        self._due = 0.0
+
+    def look(self, raw: bytes, feed: Feed, event_type: str) -> None:
+        """Perhaps count this message, which has become an event of that type."""
+        now = self._clock()
+        if now < self._due:
+            return
+        self._due = now + PAUSE
+        self._slab.add(self._catalogue.looked)
+        message, profile = opened(raw, feed)
+        for segment, count in counts(message, event_type, profile).items():
+            self._slab.add(self._catalogue.unread(segment), count)

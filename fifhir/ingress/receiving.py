@@ -13,7 +13,7 @@ from fifhir import ack, intake
 from fifhir.batch import split
 from fifhir.config import Mllp
 from fifhir.errors import MessageError
-from fifhir.ingress.counting import count
+from fifhir.ingress.counting import Sampler, count
 from fifhir.intake import Feed
 from fifhir.logs import Log
 from fifhir.metrics import Catalogue
@@ -43,6 +43,7 @@ class Receiver:
         self._workflow = workflow
         self._catalogue = catalogue
         self._slab = slab
+        self._sampler = Sampler(catalogue, slab)
         self._log = log
         self._prefix = secrets.token_hex(5).upper()  # no two workers have the same
         self._sent = 0
@@ -83,8 +84,10 @@ class Receiver:
         )
 
     async def _accept(self, message: bytes) -> bool:
-        written, outcome = await intake.accept(_only(message), self._feed, self._workflow)
+        message = _only(message)
+        written, outcome = await intake.accept(message, self._feed, self._workflow)
         count(self._slab, self._catalogue, written, outcome)
+        self._sampler.look(message, self._feed, written.type)
         if not outcome.success:
             self.fail("action_failed")
         return outcome.success

@@ -22,7 +22,7 @@ from fifhir.event import Warning, encode, event_type
 from fifhir.ingress import answers, bodies
 from fifhir.ingress.answers import OK_JSON, Problem
 from fifhir.ingress.bodies import Feeds
-from fifhir.ingress.counting import count
+from fifhir.ingress.counting import Sampler, count
 from fifhir.ingress.exchange import Answer, Request, Response
 from fifhir.ingress.messages import Broken, broken, unreadable, walk
 from fifhir.intake import Feed
@@ -87,6 +87,7 @@ class Runner:
         self._feeds = feeds
         self._catalogue = catalogue
         self._slab = slab
+        self._sampler = Sampler(catalogue, slab)
         self._workflow = workflow
 
     def answer(self, request: Request) -> Answer:
@@ -157,6 +158,7 @@ class Runner:
                 outcome = await self._workflow.run(written, raw, dry_run=True)
             else:
                 written, outcome = await intake.accept(raw, feed, self._workflow)
+                self._sampler.look(raw, feed, written.type)
         except MessageError as fault:
             self._slab.add(self._catalogue.error("parse"))
             raise unreadable([broken(0, fault)], any_hl7=True) from fault
