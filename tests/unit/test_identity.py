@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fifhir.intake import Feed, read, read_json
+from fifhir.intake import Feed, read, read_json, read_written
 
 RAW = b"MSH|^~\\&|HERE|THERE|||20260302||ADT^A01|1|P|2.5\rPID|1||7^^^HERE^MR||Tarn^Odile\rPV1|1|I\r"
 
@@ -39,3 +39,10 @@ def test_another_source_or_another_byte_is_another_event() -> None:
 
 def test_both_ways_to_an_event_give_it_the_same_identity() -> None:
     assert read(RAW, Feed()).id.encode() in read_json(RAW, Feed())[1]
+
+
+def test_what_goes_through_a_workflow_knows_its_own_id() -> None:
+    raw = b"MSH|^~\\&|A|B|C|D|20260101||ADT^A01|1|P|2.5.1\rPID|1||7^^^B^MR||TEAPOT\rPV1|1|I\r"
+    written = read_written(raw, Feed(source="north"))
+    assert written.id == written.document["id"] == read(raw, Feed(source="north")).id
+    assert (written.type, written.source) == ("patient_admit", "north")
