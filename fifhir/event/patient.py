@@ -73,6 +73,7 @@ class Encounter(Struct, frozen=True, gc=False, omit_defaults=True):
     financial_class: Text = ""
     preadmit_number: Text = ""
     admit_reason: Text = ""
+    classified_event_type: str = ""
 
 
 class Visit(Meta, frozen=True, gc=False, omit_defaults=True):

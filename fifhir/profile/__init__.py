@@ -11,7 +11,7 @@ from msgspec import UNSET, structs
 
 from fifhir import dtm
 from fifhir.event import CodeableConcept, Patient, UnmappedMessage, Warning
-from fifhir.profile import extensions, identifiers, tolerance, translating
+from fifhir.profile import classifying, extensions, identifiers, tolerance, translating
 from fifhir.profile.config import BUILT_IN, SourceProfile, codec
 from fifhir.profile.walking import changed
 
@@ -43,8 +43,9 @@ class Profile:
         self._checks = tolerance.checks(settings)
         self._tolerated = hl7.tolerate.missing_segments
         self._acts = bool(identifiers.changes(settings.identifiers, lambda _: None)) or bool(tables)
+        self._kinds = classifying.compile(settings)
         self._z = settings.z_segments.preserve_raw or bool(settings.z_segments.mappings)
-        self.is_plain = not (self._checks or self._acts or hl7.default_version)
+        self.is_plain = not (self._checks or self._acts or self._kinds or hl7.default_version)
 
     @cached_property
     def zone(self) -> dtm.Zone:
@@ -78,6 +79,9 @@ class Profile:
                 tell = warnings.append
                 changes[CodeableConcept] = translating.change(self.settings, self._tables, tell)
             event = changed(event, changes)
+        if self._kinds:
+            event, faults = classifying.classified(event, message, self._kinds)
+            warnings += faults
         if self._z and extensions.mentions_z(message):
             event = self._extended(event, message, warnings)
         warnings.sort(key=lambda warning: _PHASES.index(warning.phase))

@@ -10,11 +10,12 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from fifhir import document, dtm, schema, tables
-from fifhir.errors import ConfigError, Finding
+from fifhir.errors import CelError, ConfigError, Finding
+from fifhir.profile import condition
 from fifhir.schema import Faults
 
 SEGMENT = r"^[A-Z][A-Z0-9]{2}$"
-LATER = frozenset({"edi", "versions", "metrics", "alerts", "quality", "event_classification"})
+LATER = frozenset({"edi", "versions", "metrics", "alerts", "quality"})
 LIMITS = {"XCN": 25, "CX": 12, "XPN": 15}  # components of each data type in HL7 v2.9, chapter 2A
 
 Segment: TypeAlias = Annotated[str, Meta(pattern=SEGMENT)]
@@ -99,6 +100,42 @@ class Datatypes(Struct, frozen=True, kw_only=True):
     xpn_component_count: Components = "flexible"
 
 
+class ClassRule(Struct, frozen=True, kw_only=True):
+    """One answer to what an event means, and when."""
+
+    condition: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=4096,
+            description="CEL, which may name fields of the message: `PV1.2 == 'E'`. Absent ones "
+            "are the empty text; `event` is the event as JSON has it.",
+        ),
+    ]
+    event: Annotated[
+        str,
+        Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="The classification if it holds."),
+    ]
+
+    def faults(self) -> Faults:
+        try:
+            condition.read(self.condition)
+        except CelError as fault:
+            yield ("condition",), f"character {fault.column}: {fault}"
+
+
+class Classification(Struct, frozen=True, kw_only=True):
+    """What events of one kind of message mean: the first rule whose condition holds."""
+
+    default: Annotated[
+        str, Meta(pattern=r"^([a-z][a-z0-9_]{0,63})?$", description="Where none holds.")
+    ] = ""
+    rules: Annotated[
+        tuple[ClassRule, ...],
+        Meta(max_length=100, description="The first whose condition holds counts."),
+    ] = ()
+
+
 class Hl7v2(Struct, frozen=True, kw_only=True):
     """How messages are read."""
 
@@ -117,6 +154,14 @@ class Hl7v2(Struct, frozen=True, kw_only=True):
     encoding: Encoding = Encoding()
     tolerate: Tolerate = Tolerate()
     datatypes: Datatypes = Datatypes()
+    event_classification: Annotated[
+        dict[str, Classification],
+        Meta(
+            description="For a kind of message (`adt_a01`) what goes into "
+            "`encounter.classified_event_type`; the event's `type` stays.",
+            extra={"keys": r"^adt_a[0-9]{2}$"},
+        ),
+    ] = {}
 
     def faults(self) -> Faults:
         try:

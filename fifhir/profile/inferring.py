@@ -23,6 +23,7 @@ def infer(samples: Samples, *, id: str, name: str, version: str, timezone: str) 
         f"  version: {json.dumps(version)}",
         "  hl7v2:",
         *_hl7(samples, timezone),
+        *_classes(samples),
         "  z_segments:",
         "    preserve_raw: true",
         *_own(samples),
@@ -49,6 +50,32 @@ def _hl7(samples: Samples, timezone: str) -> Iterator[str]:
     yield "      unknown_segments: false"
     others = samples.delimiters["other"]
     yield f"      non_standard_delimiters: {'true' if others else 'false'}  # seen in {others}"
+
+
+_CLASSES = {
+    "E": "emergency_registration",
+    "I": "inpatient_admit",
+    "O": "outpatient_registration",
+    "P": "preadmit",
+    "R": "recurring_patient",
+}
+_DEFAULTS = {"A01": "patient_admit", "A04": "outpatient_registration", "A08": "patient_update"}
+
+
+def _classes(samples: Samples) -> Iterator[str]:
+    """Rules for the kinds of visit that were seen, as the original has them."""
+    seen = {kind.removeprefix("ADT^") for kind in samples.types}
+    if not seen & _DEFAULTS.keys():
+        return
+    yield "    event_classification:"
+    for trigger, default in _DEFAULTS.items():
+        if trigger in seen:
+            yield f"      adt_{trigger.lower()}:"
+            yield f"        default: {default}"
+        if trigger in seen and trigger == "A01":
+            yield "        rules:"
+            for code, name in _CLASSES.items():
+                yield f"          - {{condition: \"PV1.2 == '{code}'\", event: {name}}}"
 
 
 def _own(samples: Samples) -> Iterator[str]:

@@ -223,6 +223,55 @@ def test_phones_are_written_as_a_profile_wants(rules: str, wanted: str) -> None:
     assert told["phone"] == told["phones"][0]["value"] == wanted
 
 
+CLASSES = """\
+  hl7v2:
+    event_classification:
+      adt_a01:
+        default: registration
+        rules:
+          - {condition: "PV1.2 == 'E' && !(event.patient.family_name == 'PV1.2')", event: emergency}
+          - {condition: "PV1-3.1.1 in ['W1', 'W2']", event: ward}
+          - {condition: "event.nowhere == 1", event: never}
+"""
+
+
+@pytest.mark.parametrize(
+    ("visit", "wanted", "faults"),
+    [
+        (b"PV1|1|E", "emergency", 0),
+        (b"PV1|1|I|W2&x", "ward", 0),
+        (b"PV1|1|I", "registration", 1),
+    ],
+)
+def test_a_visit_is_classified_by_the_first_condition_that_holds(
+    visit: bytes, wanted: str, faults: int
+) -> None:
+    told = event(CLASSES, message(MSH, PID, visit))
+    assert told["type"] == "patient_admit"
+    assert told["encounter"]["classified_event_type"] == wanted
+    assert codes(told) == [("CLASSIFICATION_FAULT", "PV1")] * faults
+
+
+def test_only_the_kinds_that_have_rules_are_classified() -> None:
+    raw = message(MSH.replace(b"A01", b"A02"), PID, PV1)
+    assert "classified_event_type" not in event(CLASSES, raw)["encounter"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "column"),
+    [("PV1.2 = 'I'", 7), ("PV1.2 == 'I' && PV1-44.1 == 'x' && ?", 36), ("'a", 1), ("PV1.2", 0)],
+)
+def test_a_condition_that_is_none_is_told_with_its_column(condition: str, column: int) -> None:
+    rule = f'[{{condition: "{condition}", event: x}}]'
+    if not column:
+        profile(hl7(f"event_classification: {{adt_a01: {{rules: {rule}}}}}"))
+        return
+    with pytest.raises(ConfigError) as told:
+        profile(hl7(f"event_classification: {{adt_a01: {{rules: {rule}}}}}"))
+    (finding,) = told.value.findings
+    assert finding.text.startswith(f"character {column}: ")
+
+
 WRONG = {  # and what the finding points at
     "  hl7v2: {timezone: Mars/Base}": ("Mars", "no such time zone"),
     "  hl7v2: {encoding: {charset_default: EBCDIC-XX}}": ("EBCDIC", "no such character set"),
