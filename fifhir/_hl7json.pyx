@@ -32,6 +32,7 @@ from fifhir._hl7plan cimport (
     JOIN,
     JOINED,
     KINDS,
+    KNOWN,
     LINES,
     MAP,
     MUST,
@@ -41,11 +42,13 @@ from fifhir._hl7plan cimport (
     REPEAT,
     SHORT,
     SLOTS,
+    SOME,
     STRUCT,
     SUM,
     TEXT,
     TIME,
     TUPLE,
+    UNLESS,
     WHOLE,
     Entry,
     Frame,
@@ -58,6 +61,7 @@ from fifhir._hl7plan cimport (
     fifhir_failed,
     has_word,
     is_wanted,
+    lacks,
     locate,
     locate_whole,
     next_item,
@@ -216,6 +220,10 @@ cdef int _write_guarded(Page* p, Frame* f, Node* node) except -1:
     return _write(p, f, node.kids) if is_wanted(&p.run, f, node) else 0
 
 
+cdef int _write_unless(Page* p, Frame* f, Node* node) except -1:
+    return 0 if is_wanted(&p.run, f, node) else _write(p, f, node.kids)
+
+
 cdef int _write_any(Page* p, Frame* f, Node* node) except -1:
     return _put(p, b"true", 4) if has_word(&p.run, f, node) else _put(p, b"false", 5)
 
@@ -228,8 +236,40 @@ cdef int _write_ordinal(Page* p, Frame* f, Node* node) except -1:
     return _put(p, PyBytes_AS_STRING(digits), PyBytes_GET_SIZE(digits))
 
 
+cdef Py_ssize_t _plain_number(Bytes at, Py_ssize_t size) noexcept nogil:
+    """How much of a number in its common form, `-12.50`, JSON has too; 0 for rarer forms."""
+    cdef Py_ssize_t i = 0, whole, digits
+    if size and at[0] == 45:
+        i = 1
+    whole = i
+    while i < size and 48 <= at[i] <= 57:
+        i += 1
+    digits = i - whole
+    if not 1 <= digits <= 15 or (at[whole] == 48 and digits > 1):
+        return 0
+    if i == size:
+        return 0 if at[0] == 45 and at[whole] == 48 else size
+    if at[i] != 46 or i + 1 == size or size - whole > 16:
+        return 0
+    if at[whole] == 48 and at[i + 1] == 48:  # it may be too small to be written so
+        return 0
+    for digits in range(i + 1, size):
+        if not 48 <= at[digits] <= 57:
+            return 0
+    while at[size - 1] == 48 and size > i + 2:
+        size -= 1
+    return size
+
+
 cdef int _write_number(Page* p, Frame* f, Node* node) except -1:
-    """Rare enough to go by way of the number; what is none is text."""
+    """What is no number is text."""
+    cdef Bytes at, end
+    cdef Py_ssize_t plain
+    if node.kind == NUMBER and locate(&p.run, f, node, &at, &end):
+        plain = _plain_number(at, end - at)
+        if plain:
+            p.run.valued += 1
+            return _put(p, <const char*>at, plain)
     found = value_of(&p.run, f, node)
     if found is <object>node.default:
         return 0
@@ -328,6 +368,22 @@ cdef int _write_mapped(Page* p, Frame* f, Node* node) except -1:
     return _put_text(p, at, end)
 
 
+cdef int _write_known(Page* p, Frame* f, Node* node) except -1:
+    cdef Bytes at, end
+    cdef Entry* entry
+    cdef int i
+    if not locate(&p.run, f, node, &at, &end):
+        return 0
+    if is_special(p.run.table, at, end):
+        return _write_built(p, f, node)
+    for i in range(node.n):
+        entry = &node.entries[i]
+        if entry.sent.size == end - at and memcmp(entry.sent.at, at, end - at) == 0:
+            p.run.valued += 1
+            return _put(p, entry.meant.at, entry.meant.size)
+    return 0
+
+
 cdef int _write_struct(Page* p, Frame* f, Node* node) except -1:
     cdef Frame inner
     cdef int base = f.base, wrote
@@ -352,6 +408,8 @@ cdef int _write_fields(Page* p, Frame* f, Node* node) except -1:
     for i in range(node.n):
         kid = &node.kids[i]
         at = p.used
+        if kid.direct and kid.absent.size == 0 and lacks(&p.run, f, kid):
+            continue
         if kid.kind == TEXT:
             if locate(&p.run, f, kid, &text, &end):
                 p.run.valued += 1
@@ -396,7 +454,7 @@ cdef int _write_array(Page* p, Frame* f, Node* node) except -1:
     else:
         tour.at = -1
         while next_item(&p.run, f, node.group, &tour, &inner):
-            _write_item(p, &inner, node.kids, True)
+            _write_item(p, &inner, node.kids, node.kind == EACH)
     if p.used == start + 1:
         p.used = start
         return 0
@@ -426,7 +484,8 @@ _writers[TEXT], _writers[WHOLE] = _write_text, _write_whole
 _writers[DATE] = _writers[TIME] = _writers[INSTANT] = _write_date
 _writers[MAP], _writers[JOIN], _writers[GUARD] = _write_mapped, _write_joined, _write_guarded
 _writers[FIRST], _writers[PICK], _writers[MUST] = _write_first, _write_pick, _write_must
-_writers[REPEAT] = _writers[TUPLE] = _writers[EACH] = _write_array
+_writers[KNOWN], _writers[UNLESS] = _write_known, _write_unless
+_writers[REPEAT] = _writers[TUPLE] = _writers[EACH] = _writers[SOME] = _write_array
 _writers[STRUCT], _writers[HEAD] = _write_struct, _write_head
 _writers[ORDINAL], _writers[ANY] = _write_ordinal, _write_any
 _writers[NUMBER] = _writers[SUM] = _write_number

@@ -25,8 +25,8 @@ cdef enum:
     SHORT = 16    # bytes that are copied without asking how many
 
 cdef enum:  # kinds of nodes
-    TEXT, WHOLE, LINES, DATE, TIME, INSTANT, MAP, JOIN, GUARD, FIRST, PICK, MUST, STRUCT, REPEAT
-    TUPLE, EACH, HEAD, JOINED, ORDINAL, ANY, NUMBER, SUM, CONSTANT, GIVEN
+    TEXT, WHOLE, LINES, DATE, TIME, INSTANT, MAP, KNOWN, JOIN, GUARD, UNLESS, FIRST, PICK, MUST, STRUCT
+    REPEAT, TUPLE, EACH, SOME, HEAD, JOINED, ORDINAL, ANY, NUMBER, SUM, CONSTANT, GIVEN
     KINDS  # how many there are
 
 cdef struct Names:
@@ -35,7 +35,8 @@ cdef struct Names:
 
 cdef struct Group:      # what an `each` or `head` gathers, or where an `any` looks
     Names names         # the segments an item may begin with, and go on with in this order
-    Names followers, inherits, behind, until, slots
+    Names followers, inherits, behind, until, slots, ahead
+    bint apart, single  # how far an item reaches
 
 cdef struct Chars:
     const char* at
@@ -51,6 +52,7 @@ cdef struct Node:       # small: a plan is walked once a message and should stay
     short least         # how many fields a struct cannot be made without
     short base          # a placed struct: after which component its own begin
     bint placed         # a struct that stands at an address of its own
+    bint direct         # its value lies in the segment at its slot, so that may tell it lacks
     Node* kids
     Group* group
     Entry* entries
@@ -64,6 +66,7 @@ cdef struct Node:       # small: a plan is walked once a message and should stay
 cdef struct Frame:
     Py_ssize_t* slots
     Py_ssize_t start, stop      # its segments
+    Py_ssize_t floor            # nothing before this one is looked at
     Bytes value, value_end      # the repetition at hand, and the first stop in it
     Py_ssize_t value_stop
     int base                    # after which of its components addresses begin
@@ -140,6 +143,12 @@ cdef inline bint locate(Run* r, Frame* f, Node* node, Bytes* at, Bytes* end) noe
     return locate_rarely(r.table, f, node, n, at, end)
 
 
+cdef inline bint lacks(Run* r, Frame* f, Node* node) noexcept nogil:
+    """Whether it is plain from a segment's length that a direct node has no value."""
+    cdef Py_ssize_t at = f.slots[node.slot]
+    return at < 0 or node.field >= r.table.segments[at].count + r.table.segments[at].header
+
+
 cdef inline bint locate_whole(Run* r, Frame* f, Node* node, Bytes* at, Bytes* end) noexcept nogil:
     if f.slots[node.slot] < 0:
         return False
@@ -150,6 +159,6 @@ cdef inline void enter(
     Frame* inner, Frame* f, Py_ssize_t ahead, Bytes at, Bytes end
 ) noexcept nogil:
     """A frame in the same segments, whose repetition at hand is this one."""
-    inner.slots, inner.start, inner.stop = f.slots, f.start, f.stop
+    inner.slots, inner.start, inner.stop, inner.floor = f.slots, f.start, f.stop, f.floor
     inner.value, inner.value_end, inner.value_stop = at, end, ahead
     inner.base, inner.cut_field = 0, -1

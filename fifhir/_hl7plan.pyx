@@ -37,8 +37,9 @@ cdef extern from "Python.h":
 
 cdef dict _KINDS = {
     "text": TEXT, "whole": WHOLE, "lines": LINES, "date": DATE, "time": TIME, "instant": INSTANT,
-    "map": MAP, "join": JOIN, "guard": GUARD, "first": FIRST, "pick": PICK, "must": MUST,
-    "struct": STRUCT, "repeat": REPEAT, "tuple": TUPLE, "each": EACH, "head": HEAD,
+    "map": MAP, "known": KNOWN, "join": JOIN, "guard": GUARD, "unless": UNLESS, "first": FIRST,
+    "pick": PICK, "must": MUST, "struct": STRUCT, "repeat": REPEAT, "tuple": TUPLE, "each": EACH,
+    "some": SOME, "head": HEAD,
     "joined": JOINED, "ordinal": ORDINAL, "any": ANY, "number": NUMBER, "sum": SUM,
     "constant": CONSTANT, "given": GIVEN,
 }
@@ -88,7 +89,7 @@ cdef class _Compiler:
             into.entries[i].meant = self._chars(meant)
 
     cdef _group(self, Node* into, tuple group):
-        names, followers, inherits, behind, until, slots = group
+        names, followers, inherits, behind, until, slots, ahead, reach = group
         into.group = <Group*>calloc(1, sizeof(Group))
         if into.group == NULL:
             raise MemoryError
@@ -98,21 +99,30 @@ cdef class _Compiler:
         _pack(&into.group.behind, behind)
         _pack(&into.group.until, until)
         _pack(&into.group.slots, slots)
+        _pack(&into.group.ahead, ahead)
+        into.group.apart, into.group.single = reach == "apart", reach == "single"
 
     cdef compile(self, Node* into, tuple node):
         cdef int kind = _KINDS[node[0]]
         into.kind = kind
+        self._compile_node(into, kind, node)
+        if kind in (TEXT, WHOLE, LINES, DATE, TIME, INSTANT, NUMBER, PICK, REPEAT):
+            into.direct = into.field > 0
+        elif kind == STRUCT:
+            into.direct = into.placed and into.field > 0
+
+    cdef _compile_node(self, Node* into, int kind, tuple node):
         into.default = self._keep(node[len(node) - 1])
         if kind in (TEXT, WHOLE, LINES, DATE, TIME, INSTANT, NUMBER):
             self._address(into, node[1])
-        elif kind == MAP:
+        elif kind == MAP or kind == KNOWN:
             self._compile_map(into, node)
         elif kind == JOIN:
             self._compile_join(into, node)
         elif kind == ORDINAL:
             into.slot = node[1]
         elif kind == ANY or kind == SUM:
-            self._group(into, ((node[1],), (), (), (), (), ()))
+            self._group(into, ((node[1],), (), (), (), (), (), (), ""))
             into.field = node[2]
             self._entries(into, [(word, b"") for word in node[3]] if kind == ANY else [])
         elif kind == CONSTANT:
@@ -131,24 +141,24 @@ cdef class _Compiler:
             into.default = into.kids.default
         elif kind == FIRST or kind == TUPLE:
             self._kids(into, node[1])
-        elif kind == EACH or kind == HEAD or kind == JOINED:
+        elif kind == EACH or kind == SOME or kind == HEAD or kind == JOINED:
             self._group(into, node[1])
             self._kids(into, (node[2],))
-        elif kind == GUARD:
+        elif kind == GUARD or kind == UNLESS:
             self._address(into, node[1])
             into.object = self._keep(tuple(node[2]))
             self._kids(into, (node[3],))
         else:  # PICK, REPEAT
             self._address(into, node[1])
             self._kids(into, (node[2],))
-        if kind == TUPLE or kind == REPEAT or kind == EACH:
+        if kind == TUPLE or kind == REPEAT or kind == EACH or kind == SOME:
             into.default = self._keep(())
 
     cdef _compile_map(self, Node* into, tuple node):
         self._address(into, node[1])
         into.object = self._keep(dict(node[2]))
         self._entries(into, [(s.encode(), _quoted(m)) for s, m in node[2].items()])
-        into.absent = self._chars(_quoted(node[3]) if node[3] else b"")
+        into.absent = self._chars(_quoted(node[3]) if node[3] and node[0] == "map" else b"")
 
     cdef _compile_join(self, Node* into, tuple node):
         self._kids(into, [("text", address, "") for address in node[1]])
@@ -254,7 +264,7 @@ cdef class Plan:
         run.suffix.size = 0
         if isinstance(zone, str) and len(<str>zone) <= 6 and (<str>zone).isascii():
             run.suffix.at, run.suffix.size = <const char*>PyUnicode_DATA(zone), len(<str>zone)
-        frame.slots, frame.start, frame.stop = slots, 0, tokens.table.count
+        frame.slots, frame.start, frame.stop, frame.floor = slots, 0, tokens.table.count, 0
         frame.value, frame.value_end, frame.value_stop = NULL, NULL, 0
         frame.base, frame.cut_field = 0, -1
         for i in range(self.names.n):
@@ -378,6 +388,8 @@ cdef bint next_item(Run* r, Frame* f, Group* g, Tour* tour, Frame* inner) noexce
     enter(inner, f, 0, NULL, NULL)
     inner.slots, inner.start = tour.slots, tour.at + 1
     inner.stop = tour.reached = _reached(segments, tour.at, g, f.stop)
+    if g.apart:
+        inner.floor = tour.at
     for i in range(g.slots.n):
         tour.slots[i] = _place(segments, inner, g, tour.seen, g.slots.name[i])
     return True
@@ -390,9 +402,9 @@ cdef void _set_out(Segment* segments, Frame* f, Group* g, Tour* tour) noexcept n
     tour.at, tour.reached = f.start - 1, f.start
     for i in range(g.inherits.n):
         at = f.start - 1
-        while at >= 0 and segments[at].name != g.inherits.name[i]:
+        while at >= f.floor and segments[at].name != g.inherits.name[i]:
             at -= 1
-        tour.seen[i] = at
+        tour.seen[i] = at if at >= f.floor else -1
 
 
 cdef bint _stands_behind(Segment* segments, Py_ssize_t at, Names* names) noexcept nogil:
@@ -411,6 +423,12 @@ cdef Py_ssize_t _reached(
     while g.names.name[rank] != segments[at].name:
         rank += 1
     at += 1
+    if g.apart:
+        while at < stop and not _is_in(&g.names, segments[at].name):
+            at += 1
+        return at
+    if g.single:
+        rank = g.names.n
     while at < stop:
         for i in range(rank + 1, g.names.n):
             if segments[at].name == g.names.name[i]:
@@ -435,6 +453,12 @@ cdef Py_ssize_t _place(
     for i in range(g.inherits.n):
         if g.inherits.name[i] == name:
             return seen[i]
+    if g.ahead.n and _is_in(&g.ahead, name):
+        at = f.start - 2
+        while at >= f.floor and not _is_in(&g.names, segments[at].name):
+            if segments[at].name == name:
+                return at
+            at -= 1
     return -1
 
 
@@ -483,6 +507,18 @@ cdef object _mapped(Run* r, Frame* f, Node* node):
     return text if found == NULL else <object>found
 
 
+cdef object _known(Run* r, Frame* f, Node* node):
+    cdef Bytes at, end
+    cdef PyObject* found
+    if not locate(r, f, node, &at, &end):
+        return <object>node.default
+    found = PyDict_GetItemWithError(<object>node.object, text_of(r.table, r.tokens, at, end))
+    if found == NULL:
+        return <object>node.default
+    r.valued += 1
+    return <object>found
+
+
 cdef object _first(Run* r, Frame* f, Node* node):
     cdef Py_ssize_t before = r.valued
     cdef int i
@@ -516,6 +552,10 @@ cdef bint is_wanted(Run* r, Frame* f, Node* node) except -1:
 
 cdef object _guarded(Run* r, Frame* f, Node* node):
     return value_of(r, f, node.kids) if is_wanted(r, f, node) else <object>node.default
+
+
+cdef object _unless(Run* r, Frame* f, Node* node):
+    return <object>node.default if is_wanted(r, f, node) else value_of(r, f, node.kids)
 
 
 cdef object _any(Run* r, Frame* f, Node* node):
@@ -583,7 +623,10 @@ cdef object _fields(Run* r, Frame* f, Node* node):
     try:
         while made < n:
             kid = &node.kids[made]
-            if kid.kind != TEXT:
+            if kid.direct and lacks(r, f, kid):
+                value = kid.default
+                Py_INCREF(<object>value)
+            elif kid.kind != TEXT:
                 value = (<Borrower>_readers[kid.kind])(r, f, kid)
             elif locate(r, f, kid, &at, &end):
                 r.valued += 1
@@ -660,7 +703,7 @@ cdef object _tuple(Run* r, Frame* f, Node* node):
 cdef object _each(Run* r, Frame* f, Node* node):
     cdef Tour tour
     cdef Frame inner
-    cdef Py_ssize_t n = 0, made = 0, at
+    cdef Py_ssize_t n = 0, made = 0, at, before
     for at in range(f.start, f.stop):
         n += _is_in(&node.group.names, r.table.segments[at].name)
     if n == 0:
@@ -668,7 +711,10 @@ cdef object _each(Run* r, Frame* f, Node* node):
     items = PyTuple_New(n)
     tour.at = -1
     while next_item(r, f, node.group, &tour, &inner):
+        before = r.valued
         value = value_of(r, &inner, node.kids)
+        if r.valued == before and node.kind == SOME:
+            continue
         Py_INCREF(value)
         PyTuple_SET_ITEM(items, made, value)
         made += 1
@@ -770,7 +816,7 @@ cdef object _ordinal(Run* r, Frame* f, Node* node):
     cdef Py_ssize_t at = f.slots[node.slot], i, n = 0
     if at < 0:
         return <object>node.default
-    for i in range(at):
+    for i in range(f.floor, at):
         n += r.table.segments[i].name == r.table.segments[at].name
     return n
 
@@ -895,9 +941,11 @@ cdef inline Py_ssize_t _put_offset(
 
 _readers[TEXT], _readers[WHOLE], _readers[LINES] = _text, _whole, _lines
 _readers[DATE] = _readers[TIME] = _readers[INSTANT] = _dated
-_readers[MAP], _readers[JOIN], _readers[GUARD] = _mapped, _joined, _guarded
+_readers[MAP], _readers[KNOWN], _readers[JOIN] = _mapped, _known, _joined
+_readers[GUARD], _readers[UNLESS] = _guarded, _unless
 _readers[FIRST], _readers[PICK], _readers[MUST] = _first, _pick, _must
 _readers[STRUCT], _readers[REPEAT], _readers[TUPLE] = _struct, _repeat, _tuple
-_readers[EACH], _readers[HEAD], _readers[JOINED] = _each, _head, _joined_items
+_readers[EACH] = _readers[SOME] = _each
+_readers[HEAD], _readers[JOINED] = _head, _joined_items
 _readers[NUMBER], _readers[SUM], _readers[CONSTANT] = _numeral, _sum, _constant
 _readers[ORDINAL], _readers[ANY], _readers[GIVEN] = _ordinal, _any, _given

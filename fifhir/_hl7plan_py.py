@@ -10,7 +10,9 @@ repetition at hand, component and subcomponent 0 mean undivided. Nodes:
     ("date" | "time" | "instant", address, default)   ISO 8601, see dtm.py
     ("map", address, table, default)        text looked up in a dict; itself if it is not there
     ("join", addresses, marks, default)     the texts there are, each behind its mark, spaced
+    ("known", address, table, default)      the same, but only if it is there
     ("guard", address, wanted, node, default)         node, where the bytes are one of `wanted`
+    ("unless", address, wanted, node, default)        node, where they are not
     ("first", nodes, default)        the first node that has a value
     ("pick", address, node, default) node, in the first repetition where it has a value
     ("must", node)                   node; it is noted as unread, `(-1, 0)`, if it has no value
@@ -22,6 +24,7 @@ repetition at hand, component and subcomponent 0 mean undivided. Nodes:
     ("tuple", nodes)                 a tuple of those nodes that have a value
     ("each", group, node)            a tuple, one item for each `Group` of segments in the frame
     ("joined", group, node, default) the texts of such items, a line each
+    ("some", group, node)            the same, only of those items that have a value
     ("head", group, node, default)   the first item of such an `each`
     ("ordinal", slot, default)       how many segments of its name stand before that slot's
     ("any", name, field, words)      whether a word in that field of such a segment is one of
@@ -32,11 +35,14 @@ repetition at hand, component and subcomponent 0 mean undivided. Nodes:
     ("constant", text)               that text; it does not count as a value
     ("given", n)                     the caller's n-th argument
 
-A group is `(names, followers, inherits, behind, until, slots)`. An item begins with a segment of
-one of the names and reaches over what follows it: followers, and those of the names that stand
-further on in `names` than the last. Its slots mean its first segment of that name, or the last
-one before it in the message if the name is inherited. With `behind`, only segments count that
-follow one of these, others like themselves between them; an `until` segment ends the search.
+A group is `(names, followers, inherits, behind, until, slots, ahead, reach)`. An item begins with a
+segment of one of the names and reaches over what follows it: followers, and those of the names
+that stand further on in `names` than the last; of a `single` one, only followers; of one that is
+`apart`, all until the next begins, and nothing inside it looks at what stands before it. Its
+slots mean its first segment of that name, else the last one before it in the message if the name
+is inherited, or if it stands `ahead` of the item and behind any before it. With `behind`, only
+segments count that follow one of these, others like themselves between them; an `until` segment
+ends the search.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -58,6 +64,8 @@ class Group(NamedTuple):
     behind: Names
     until: Names
     slots: Names
+    ahead: Names
+    reach: str
 
 
 class Plan:
@@ -77,16 +85,27 @@ class Plan:
 
 
 class _Frame:
-    """Where a plan stands: a range of segments, those its slots mean, the repetition at hand."""
+    """Where a plan stands: a range of segments, those its slots mean, the repetition at hand.
 
-    def __init__(self, slots: list[int], segments: range, value: bytes = b"", base: int = 0):
+    Nothing before the segment `floor` is looked at.
+    """
+
+    def __init__(
+        self,
+        slots: list[int],
+        segments: range,
+        floor: int = 0,
+        value: bytes = b"",
+        base: int = 0,
+    ) -> None:
         self.slots = slots
         self.segments = segments
+        self.floor = floor
         self.value = value
         self.base = base
 
     def within(self, value: bytes, base: int = 0) -> "_Frame":
-        return _Frame(self.slots, self.segments, value, base)
+        return _Frame(self.slots, self.segments, self.floor, value, base)
 
 
 class _Run:
@@ -163,6 +182,11 @@ class _Run:
         text = self._counted(raw, default)
         return table.get(text, text) if raw and text is not None else text
 
+    def _known(self, frame: _Frame, address: Address, table: dict[str, str], default: Any) -> Any:
+        text = self.tokens.decoded(self._cut(frame, address))
+        self.valued += text in table
+        return table.get(text, default) if text else default
+
     def _join(
         self, frame: _Frame, addresses: tuple[Address, ...], marks: tuple[str, ...], default: Any
     ) -> Any:
@@ -173,6 +197,11 @@ class _Run:
         self, frame: _Frame, address: Address, wanted: tuple[bytes, ...], node: Any, default: Any
     ) -> Any:
         return self.value(node, frame) if self._cut(frame, address) in wanted else default
+
+    def _unless(
+        self, frame: _Frame, address: Address, wanted: tuple[bytes, ...], node: Any, default: Any
+    ) -> Any:
+        return default if self._cut(frame, address) in wanted else self.value(node, frame)
 
     def _first(self, frame: _Frame, nodes: tuple[Any, ...], default: Any) -> Any:
         for node in nodes:
@@ -244,6 +273,9 @@ class _Run:
     def _each(self, frame: _Frame, group: Group, node: Any) -> Any:
         return tuple(self.value(node, item) for item in self._items(frame, Group(*group)))
 
+    def _some(self, frame: _Frame, group: Group, node: Any) -> Any:
+        return self._gathered((node, item) for item in self._items(frame, Group(*group)))
+
     def _head(self, frame: _Frame, group: Group, node: Any, default: Any) -> Any:
         item = next(self._items(frame, Group(*group)), None)
         return default if item is None else self.value(node, item)
@@ -262,8 +294,9 @@ class _Run:
                 return
             if at >= reached and name in group.names and self._stands(at, group.behind):
                 reached = self._reached(at, group, frame.segments.stop)
-                slots = [self._place(at, reached, group, slot) for slot in group.slots]
-                yield _Frame(slots, range(at + 1, reached))
+                floor = at if group.reach == "apart" else frame.floor
+                slots = [self._place(range(at, reached), floor, group, s) for s in group.slots]
+                yield _Frame(slots, range(at + 1, reached), floor)
 
     def _stands(self, at: int, behind: Names) -> bool:
         """Whether a segment, or the run of its like it is in, stands behind one of these."""
@@ -275,27 +308,37 @@ class _Run:
     def _reached(self, at: int, group: Group, stop: int) -> int:
         """Where the item that begins here ends."""
         names, end = group.names[group.names.index(self.tokens.name(at)) + 1 :], at + 1
+        if group.reach == "single":
+            names = ()
         while end < stop:
             name = self.tokens.name(end)
+            if name in (group.names if group.reach == "apart" else ()):
+                break
             if name in names:
                 names = names[names.index(name) + 1 :]
-            elif name not in group.followers:
+            elif name not in group.followers and group.reach != "apart":
                 break
             end += 1
         return end
 
-    def _place(self, at: int, stop: int, group: Group, slot: bytes) -> int:
-        """Which segment a slot means: the first of the item, else the last before it."""
-        own = (i for i in range(at, stop) if self._is(i, slot))
-        before = (i for i in range(at - 1, -1, -1) if slot in group.inherits and self._is(i, slot))
-        return next(own, next(before, -1))
+    def _place(self, item: range, floor: int, group: Group, slot: bytes) -> int:
+        """Which segment a slot means: the first of the item, else one before it, else -1."""
+        for at in item:
+            if self._is(at, slot):
+                return at
+        for at in range(item.start - 1, floor - 1, -1):
+            if self._is(at, slot) and slot in (*group.inherits, *group.ahead):
+                return at
+            if self.tokens.name(at) in group.names and slot not in group.inherits:
+                return -1
+        return -1
 
     def _ordinal(self, frame: _Frame, slot: int, default: Any) -> Any:
         at = frame.slots[slot]
         if at < 0:
             return default
         name = self.tokens.name(at)
-        return sum(self.tokens.name(i) == name for i in range(at))
+        return sum(self.tokens.name(i) == name for i in range(frame.floor, at))
 
     def _number(self, frame: _Frame, address: Address, default: Any) -> Any:
         raw = self._cut(frame, address)

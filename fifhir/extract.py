@@ -82,13 +82,14 @@ class _Compiler:
     def _row(self, row: tables.Field, default: Any) -> Node:
         make: Callable[..., Node] = getattr(self, f"_{row.kind}", self._leaf)
         node = make(row, default)
-        return node if row.kind == "pick" else self._guarded(row, node, default)
+        return node if row.kind in ("pick", "some") else self._guarded(row, node, default)
 
     def _guarded(self, row: tables.Field, node: Node, default: Any) -> Node:
         if not row.when:
             return node
-        predicate = tables.PREDICATES[row.when]
-        return ("guard", self._address(predicate.path), predicate.values, node, default)
+        predicate = tables.PREDICATES[row.when.removeprefix("not ")]
+        kind = "unless" if row.when.startswith("not ") else "guard"
+        return (kind, self._address(predicate.path), predicate.values, node, default)
 
     def _leaf(self, row: tables.Field, default: Any) -> Node:
         address = self._address(row.path)
@@ -99,6 +100,9 @@ class _Compiler:
     def _map(self, row: tables.Field, default: Any) -> Node:
         codes = tables.codes(row.arg)
         return ("map", self._address(row.path), codes, codes.get("", default))
+
+    def _known(self, row: tables.Field, default: Any) -> Node:
+        return ("known", self._address(row.path), tables.codes(row.arg), default)
 
     def _join(self, row: tables.Field, default: Any) -> Node:
         addresses = tuple(self._address(path) for path in row.path.split())
@@ -148,14 +152,17 @@ class _Compiler:
     def _each(self, row: tables.Field, _: Any) -> Node:
         return ("each", *self._item(row.arg))
 
+    def _some(self, row: tables.Field, _: Any) -> Node:
+        return ("some", *self._item(row.arg, row))
+
     def _head(self, row: tables.Field, default: Any) -> Node:
         return ("head", *self._item(row.arg), default)
 
     def _joined(self, row: tables.Field, default: Any) -> Node:
         return ("joined", *self._item(row.arg), default)
 
-    def _item(self, name: str) -> tuple[Any, Node]:
-        """The group an `each` gathers, and the node of one item."""
+    def _item(self, name: str, chosen: tables.Field | None = None) -> tuple[Any, Node]:
+        """The group an `each` gathers, and the node of one item, under its own condition."""
         name, _, key = name.partition(".")
         group = tables.GROUPS[name]
         inner = _Compiler(group.segments)
@@ -165,9 +172,11 @@ class _Compiler:
             node = inner.struct(group.struct)
         else:
             node = inner._leaf(tables.FIELDS[group.struct][""][0], "")
+        if chosen:
+            node = inner._guarded(chosen, node, UNSET)
         behind = self.own if group.behind == (b"",) else group.behind
-        bounds = (group.segments, group.followers, group.inherits, behind, group.until)
-        return (*bounds, tuple(inner.slots)), node
+        names = (group.segments, group.followers, group.inherits, behind, group.until)
+        return (*names, tuple(inner.slots), group.ahead, group.reach), node
 
     def _address(self, path: str) -> tuple[int, int, int, int]:
         """`PID-5.1` in this frame, or `.4.2` in the repetition at hand."""

@@ -67,7 +67,7 @@ def _fields(waiting: set[str]) -> Iterator[Field]:
 
 
 def _named(row: tables.Field) -> Iterator[Field]:
-    condition = tables.PREDICATES[row.when].path if row.when else ""
+    condition = tables.PREDICATES[row.when.removeprefix("not ")].path if row.when else ""
     for path in (*row.path.split(), condition):
         segment, _, field = path.rpartition("-")
         if segment:

@@ -23,7 +23,11 @@ class Trigger(NamedTuple):
 
 
 class Field(NamedTuple):
-    """Where one key of a struct comes from. Rows of one key are alternatives, the first wins."""
+    """Where one key of a struct comes from. Rows of one key are alternatives, the first wins.
+
+    A row may name several structs that have the key in common. `when` names a predicate, `not `
+    before it turns it round.
+    """
 
     path: str
     kind: str
@@ -36,6 +40,9 @@ class Group(NamedTuple):
 
     `segments` stand in this order, any of them may lack. Notes and their like count only `behind`
     these, or behind the frame's own segments where it is `_`; nothing counts from `until` on.
+    A segment `ahead` stands before the item and behind any other. `segments` parted by slashes
+    are alternatives: an item begins with any of them and goes on with its followers only. With
+    the follower `*` an item reaches to the next, and knows nothing of what stands before it.
     """
 
     struct: str
@@ -44,6 +51,8 @@ class Group(NamedTuple):
     inherits: tuple[bytes, ...]
     behind: tuple[bytes, ...]
     until: tuple[bytes, ...]
+    ahead: tuple[bytes, ...]
+    reach: str
 
 
 class Predicate(NamedTuple):
@@ -80,8 +89,25 @@ def _fields() -> dict[str, dict[str, list[Field]]]:
     found: dict[str, dict[str, list[Field]]] = defaultdict(lambda: defaultdict(list))
     for row in _family_rows("fields"):
         field = Field(row["path"], row["kind"], row["arg"], row["when"])
-        found[row["struct"]][row["key"]].append(field)
+        for struct in row["struct"].split():
+            found[struct][row["key"]].append(field)
     return {struct: dict(keys) for struct, keys in found.items()}
+
+
+def _group(row: dict[str, str]) -> Group:
+    """A group; a family's file has only the columns it needs."""
+    segments, followers = row["segments"], _names(row.get("followers", ""))
+    is_apart = followers == (b"*",)
+    return Group(
+        struct=row.get("struct") or row["item"],
+        segments=_names(segments.replace("/", " ")),
+        followers=() if is_apart else followers,
+        inherits=_names(row.get("inherits", "")),
+        behind=_names(row.get("behind", "")),
+        until=_names(row.get("until", "")),
+        ahead=_names(row.get("ahead", "")),
+        reach="apart" if is_apart else "single" if "/" in segments else "",
+    )
 
 
 def codes(name: str) -> dict[str, str]:
@@ -102,13 +128,9 @@ TRIGGERS = {
     for row in _family_rows("triggers")
 }
 FIELDS = _fields()
-_GROUP_KEYS = ("segments", "followers", "inherits", "behind", "until")
-GROUPS = {
-    row["item"]: Group(row["struct"] or row["item"], *(_names(row[key]) for key in _GROUP_KEYS))
-    for row in rows("groups.csv")
-}
+GROUPS = {row["item"]: _group(row) for row in _family_rows("groups")}
 PREDICATES = {
-    row["name"]: Predicate(row["path"], _names(row["values"])) for row in rows("predicates.csv")
+    row["name"]: Predicate(row["path"], _names(row["values"])) for row in _family_rows("predicates")
 }
 SEGMENTS = {row["segment"].encode(): row["name"] for row in rows("segments.csv")}
 ANNOTATED = frozenset(row["segment"].encode() for row in rows("segments.csv") if row["notes"])

@@ -88,7 +88,7 @@ def _leaves(within: bool) -> st.SearchStrategy[Any]:
         st.tuples(st.just("text"), at, default),
         st.tuples(st.sampled_from(["whole", "lines"]), undivided, default),
         st.tuples(st.sampled_from(["date", "time", "instant"]), at, default),
-        st.tuples(st.just("map"), at, table, default),
+        st.tuples(st.sampled_from(["map", "known"]), at, table, default),
         st.tuples(st.just("join"), st.tuples(at, at), st.just(("", "+")), default),
         st.tuples(
             st.just("any"),
@@ -140,10 +140,16 @@ def nodes(depth: int = 3, within: bool = False) -> st.SearchStrategy[Any]:
     group, item = st.sampled_from(starts), nodes(depth - 1, False)
     field = st.tuples(st.integers(0, 4), st.integers(3, 13)).map(lambda found: (*found, 0, 0))
     few_names = st.sampled_from([(), (), (b"OBR",), (b"OBX", b"PID")])
-    groups = st.tuples(group, names, inherits, few_names, few_names, st.just(SLOTS))
+    reach = st.sampled_from(["", "", "single", "apart"])
+    ahead = st.sampled_from([(), (b"PID", b"OBR")])
+    groups = st.tuples(
+        *(group, names, inherits, few_names, few_names, st.just(SLOTS)), *(ahead, reach)
+    )
     return st.one_of(
         _leaves(within),
-        st.tuples(st.just("guard"), addresses(within), wanted, kid, st.just("")),
+        st.tuples(
+            st.sampled_from(["guard", "unless"]), addresses(within), wanted, kid, st.just("")
+        ),
         st.tuples(st.just("first"), few, st.just("")),
         _structs(kid, st.one_of(st.none(), _further) if within else st.none()),
         _structs(inner, field),
@@ -151,7 +157,7 @@ def nodes(depth: int = 3, within: bool = False) -> st.SearchStrategy[Any]:
         st.tuples(st.just("pick"), field, inner, st.just("")),
         st.tuples(st.just("must"), kid),
         st.tuples(st.just("tuple"), few),
-        st.tuples(st.just("each"), groups, item),
+        st.tuples(st.sampled_from(["each", "some"]), groups, item),
         st.tuples(st.just("head"), groups, item, st.just("")),
         st.tuples(st.just("joined"), groups, _texts(), st.just("")),
     )

@@ -114,3 +114,16 @@ def test_twins_answer_any_address_alike(
 
     python, compiled = twins
     assert answer(compiled) == answer(python)
+
+
+@given(number=st.from_regex(r"[+-]?[0-9]{0,17}(\.[0-9]{0,17})?", fullmatch=True))
+@example(number="-0")
+@example(number="-0.0")
+@example(number="0.000050")
+@example(number="13.40")
+@example(number="999999999999999.0")
+def test_twins_write_the_same_numbers(twins: Twins, number: str) -> None:
+    raw = b"MSH|^~\\&|" + number.encode()
+    node = ("struct", Pair, (("number", (0, 3, 1, 1), ""), ("constant", "x")), None, None)
+    told = [built(door, raw, ((b"MSH",), node), GIVEN) for door in twins]
+    assert told[0] == told[1]
