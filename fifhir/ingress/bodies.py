@@ -152,18 +152,33 @@ class Feeds:
 
 def raw_source(request: Request) -> str:
     """Who sent a raw body: `?source=`, else X-Source."""
-    query = request.target.partition(b"?")[2]
-    if query:
-        try:
-            asked = parse_qs(query.decode("ascii"), max_num_fields=16, errors="strict")
-        except (ValueError, UnicodeDecodeError) as fault:
-            raise Problem(400, "bad_query", "The query string is not valid.") from fault
-        if len(sources := asked.get("source", [])) > 1:
-            raise Problem(400, "bad_query", "source may stand once in the query string.")
-        if sources:
-            return sources[0] or DEFAULT_SOURCE
+    asked = _asked(request, "source")
+    if asked is not None:
+        return asked or DEFAULT_SOURCE
     given = request.headers.get(b"x-source")
     return given.strip().decode("utf-8", "replace") if given else DEFAULT_SOURCE
+
+
+def wants_fhir(request: Request) -> bool:
+    """Whether `?as=fhir` stands in the target; a Problem for anything else it may be asked as."""
+    asked = _asked(request, "as")
+    if asked not in {None, "event", "fhir"}:
+        raise Problem(400, "bad_query", "as is event or fhir.")
+    return asked == "fhir"
+
+
+def _asked(request: Request, name: str) -> str | None:
+    """What the query string says of a name, which may stand there once."""
+    query = request.target.partition(b"?")[2]
+    if not query:
+        return None
+    try:
+        asked = parse_qs(query.decode("ascii"), max_num_fields=16, errors="strict")
+    except (ValueError, UnicodeDecodeError) as fault:
+        raise Problem(400, "bad_query", "The query string is not valid.") from fault
+    if len(found := asked.get(name, [])) > 1:
+        raise Problem(400, "bad_query", f"{name} may stand once in the query string.")
+    return found[0] if found else None
 
 
 def checked_source(source: str) -> str:

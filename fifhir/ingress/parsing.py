@@ -10,6 +10,7 @@ from io import BytesIO
 from time import perf_counter
 
 import msgspec
+from msgspec import structs
 
 from fifhir import intake
 from fifhir.batch import is_single
@@ -18,6 +19,7 @@ from fifhir.event import Warning
 from fifhir.ingress import bodies
 from fifhir.ingress.answers import OK_JSON
 from fifhir.ingress.bodies import Feeds
+from fifhir.ingress.converting import convert
 from fifhir.ingress.exchange import Answer, Request, Response
 from fifhir.ingress.heads import answer
 from fifhir.ingress.messages import SLICE, Broken, broken, unreadable, walk
@@ -68,6 +70,8 @@ class Parser:
     def answer(self, request: Request) -> Answer:
         """One message is answered at once; a batch lets other connections have their turns."""
         started = perf_counter()
+        if b"as=" in request.target and bodies.wants_fhir(request):
+            return self._convert(request)
         notes = request.notes
         if notes is not None and notes.feed is not None:
             body, (feed, name) = request.body, notes.feed
@@ -86,6 +90,11 @@ class Parser:
         warnings = b'"warnings":%b,' % _to_json(told) if told else b""
         took = (perf_counter() - started) * 1000
         return Response(200, OK_JSON, _ONE % (event, warnings, name, took, len(body)))
+
+    def _convert(self, request: Request) -> Answer:
+        """As FHIR; nothing is noted on the head, so it is asked for each time."""
+        body, (feed, _) = self._open(structs.replace(request, notes=None))
+        return convert(body, feed)
 
     def _open(self, request: Request) -> tuple[bytes, tuple[Feed, bytes]]:
         """The messages, and the feed they come from; that of a raw body is noted on its head."""

@@ -292,6 +292,27 @@ def test_a_long_batch_holds_nobody_up(api: Api) -> None:
     assert b"event loop was blocked" not in api.log.read_bytes()
 
 
+def test_messages_are_told_as_fhir(api: Api) -> None:
+    for body in (ADT, ADT + BROKEN + DISCHARGE):
+        status, told = api.post("parse?as=fhir&source=x", body)
+        assert status == 200
+        for bundle in told["bundles"]:
+            assert bundle["entry"][0]["resource"]["resourceType"] == "Patient"
+    assert (len(told["bundles"]), told["errors"][0]["index"]) == (2, 1)
+    assert api.post("parse?as=event", ADT)[1]["events"]
+    assert api.post("parse?as=xml", ADT)[0] == 400
+    assert api.post("parse?as=fhir", b"MSH|^~\\&|A|B|C|D|20260101||ZZZ^Z01|1|P|2.5\r")[1] == {
+        "bundles": [],
+        "issues": [
+            {
+                "index": 0,
+                "code": "no_mapping",
+                "text": "an event of type unmapped_message has nothing FHIR could be told",
+            }
+        ],
+    }
+
+
 def test_unknown_paths_and_methods_are_told(api: Api) -> None:
     for path in ("/", "/api/v1/nothing", "/health/", "*"):
         assert api.ask("GET", path)[0] == 404
