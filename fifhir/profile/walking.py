@@ -32,8 +32,8 @@ def changed(value: Any, changes: Changes, place: str = "") -> Any:
     """The struct, each struct in it exchanged for what its change gives, innermost first.
 
     A change is told the place a struct came from, `PID-3(2)` or `OBR(3)-16`. Structs that only
-    repeat what a list of the event holds are passed over: the change of what they stand in says
-    what they become.
+    repeat one of a list (`pick`) are passed over: the change of what they stand in says what they
+    become. Those that are part of a list's first item (`head`) follow it.
     """
     found = {}
     for way in _ways(value.__class__, frozenset(changes)):
@@ -41,6 +41,9 @@ def changed(value: Any, changes: Changes, place: str = "") -> Any:
         after = _changed_field(before, changes, way, place)
         if after is not before:
             found[way.name] = after
+    for name, of, part in _heads(value.__class__):
+        if of in found:
+            found[name] = getattr(found[of][0], part)
     if found:
         value = structs.replace(value, **found)
     change = changes.get(type(value))
@@ -85,6 +88,17 @@ def _ways(cls: type[Struct], wanted: frozenset[type[Struct]]) -> tuple[_Way, ...
             path = tables.GROUPS[row.arg].segments[0].decode() if row.kind == "each" else row.path
             found.append(_Way(item.name, row.kind, path.split(" ")[0]))
     return tuple(found)
+
+
+@cache
+def _heads(cls: type[Struct]) -> tuple[tuple[str, str, str], ...]:
+    """The fields that are part of a list's first item: their name, the list's, the part."""
+    kind = inspect.type_info(cls)
+    assert isinstance(kind, inspect.StructType)
+    rows = {item.name: _row(cls, item.encode_name) for item in kind.fields}
+    lists = {row.arg: name for name, row in rows.items() if row.kind == "each"}
+    heads = [(name, *row.arg.split(".")) for name, row in rows.items() if row.kind == "head"]
+    return tuple((name, lists[item], part) for name, item, part in heads if item in lists)
 
 
 def _row(cls: type[Struct], key: str) -> tables.Field:
