@@ -21,6 +21,7 @@ from msgspec import Struct
 from fifhir.logs import Log, adopt
 from fifhir.metrics import (
     ACTION_ERRORS,
+    BREAKER,
     BUCKETS,
     DROPPED,
     DURATION,
@@ -112,7 +113,7 @@ def status(board: Scoreboard) -> bytes:
                 {**msgspec.to_builtins(row), "rss_bytes": _rss(row.pid)} for row in board.rows()
             ],
             "routes": _routes(board, totals),
-            "breakers": [],
+            "breakers": _breakers(board, totals),
             "dlq_size": int(totals[board.catalogue.dlq_size]),
         }
     )
@@ -132,6 +133,15 @@ def _routes(board: Scoreboard, totals: Sequence[float]) -> list[dict[str, Any]]:
         }
         for labels, base in runs.items()
         if OTHER not in labels or any(totals[base : base + width])
+    ]
+
+
+def _breakers(board: Scoreboard, totals: Sequence[float]) -> list[dict[str, Any]]:
+    """The state of each destination's breaker: 0 closed, 1 half-open, 2 open."""
+    return [
+        {"endpoint": endpoint, "state": int(totals[slot])}
+        for (endpoint,), slot in board.catalogue.series[BREAKER].items()
+        if endpoint != OTHER
     ]
 
 

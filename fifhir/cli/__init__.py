@@ -16,6 +16,7 @@ from fifhir.cli import (
     parse,
     profile,
     serve,
+    status,
     trace,
     validate,
     version,
@@ -39,6 +40,8 @@ app.command("parse", epilog=STATUSES)(parse.parse)
 app.command("trace", epilog=STATUSES)(trace.trace)
 app.command("serve", epilog=STATUSES)(serve.serve)
 app.command("demo", epilog=STATUSES)(demo.demo)
+app.command("status", epilog=STATUSES)(status.status)
+app.command("top", epilog=STATUSES)(status.top)
 app.command("version")(version.version)
 app.add_typer(validate.app, name="validate")
 app.add_typer(workflow.app, name="workflow")
