@@ -27,10 +27,14 @@ class MessageError(FifhirError):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing wrong with a configuration: `place` is file:line:column or a dotted key."""
+    """One thing wrong with a configuration: `place` is file:line:column or a dotted key.
+
+    `code` is the stable name of this kind of mistake (docs/workflows.md).
+    """
 
     place: str
     text: str
+    code: str = ""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.text}"

@@ -13,6 +13,13 @@ class Resilience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timeout: Annotated[
         Duration, Meta(ge=0.1, le=3600, description="Longest time one call may take.")
     ] = 30.0
+    retry: Annotated[
+        bool,
+        Meta(
+            description="Whether what failed is tried again; or a block of the keys below.",
+            extra={"block": "retry_"},
+        ),
+    ] = True
     retry_max: Annotated[
         int, Meta(ge=0, le=100, description="Further tries after the first that failed.")
     ] = 3
@@ -32,7 +39,11 @@ class Resilience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str, Meta(description="HTTP statuses that are tried again, with commas.")
     ] = "429,500,502,503,504"
     circuit_breaker: Annotated[
-        bool, Meta(description="Whether a destination that fails is left alone for a while.")
+        bool,
+        Meta(
+            description="Whether a destination that fails is left alone for a while; or a block.",
+            extra={"block": "circuit_"},
+        ),
     ] = False
     circuit_failure_threshold: Annotated[
         int, Meta(ge=1, le=10_000, description="Failed calls in a row that open the breaker.")
@@ -43,7 +54,10 @@ class Resilience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     circuit_timeout: Annotated[
         Duration, Meta(ge=0.1, le=86_400, description="How long it stays open before a probe.")
     ] = 30.0
-    rate_limit: Annotated[bool, Meta(description="Whether calls are limited.")] = False
+    rate_limit: Annotated[
+        bool,
+        Meta(description="Whether calls are limited; or a block.", extra={"block": "rate_limit_"}),
+    ] = False
     rate_limit_rate: Annotated[
         float, Meta(ge=0.001, le=1e6, description="Calls a second, of each worker.")
     ] = 10.0
@@ -62,3 +76,8 @@ class Resilience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def statuses(self) -> frozenset[int]:
         return frozenset(int(part) for part in self.retry_on_status.split(","))
+
+    @property
+    def further_tries(self) -> int:
+        """How often a failed try may be repeated."""
+        return self.retry_max if self.retry else 0

@@ -5,6 +5,10 @@ schema are made from the same lines. Rules: an unknown key is an error with a su
 fields take any scalar as written, but not a bare true, false or null; numbers and booleans are
 read strictly; a field that has a default may be left empty. A struct may define
 `faults()`, pairs of path and text, for what its types cannot say; every field is read by then.
+
+What `Meta(extra=...)` may say: `read: duration`; `keys`, the pattern of a mapping's own keys;
+`block` and `flat`, the prefix of flat keys (flat.py); `template`, that the text is a template for a
+place with that escape.
 """
 
 import re
@@ -12,26 +16,45 @@ from collections.abc import Iterator
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Annotated, Any, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Struct, inspect
 
-from fifhir.document import Entry, Mapping, Node, Scalar, Sequence
+from fifhir import flat
+from fifhir.document import Entry, Mapping, Node, Scalar, Sequence, inside
 from fifhir.errors import Finding
-from fifhir.secret import Secret
+from fifhir.scalars import SHOWN, duration, found, near, noun, scalar, suggestion
+
+__all__ = [
+    "Duration",
+    "Fault",
+    "Faults",
+    "Path",
+    "duration",
+    "in_order",
+    "near",
+    "read",
+    "suggestion",
+]
 
 T = TypeVar("T", bound=Struct)
 Path: TypeAlias = tuple[str | int, ...]
-Faults: TypeAlias = Iterator[tuple[Path, str]]
+
+
+class Fault(NamedTuple):
+    """What a struct finds wrong with itself; `column` is where in the text, from 1."""
+
+    path: Path
+    text: str
+    column: int = 0
+    code: str = "FF105"
+
+
+Faults: TypeAlias = Iterator[tuple[Path, str] | Fault]
 
 Duration: TypeAlias = Annotated[float, Meta(extra={"read": "duration"})]
 """Seconds, written in Go's way: 250ms, 30s, 1m30s."""
-
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(?:[0-9]+(?:[.][0-9]+)?(?:ns|us|µs|ms|s|m|h))+")
-_DURATION_PART = re.compile(r"([0-9]+(?:[.][0-9]+)?)(ns|us|µs|ms|s|m|h)")
-_SHOWN = 40  # characters of a wrong value worth repeating
 
 
 class _Fault:
@@ -39,30 +62,6 @@ class _Fault:
 
 
 FAULT = _Fault()
-
-
-def duration(text: str) -> float:
-    """Seconds of a duration written in Go's way; ValueError for anything else."""
-    if text == "0":
-        return 0.0
-    if not _DURATION.fullmatch(text):
-        raise ValueError("expected a duration with its unit, as in 250ms, 30s or 5m")
-    parts: list[tuple[str, str]] = _DURATION_PART.findall(text)
-    return sum(float(amount) * _UNITS[unit] for amount, unit in parts)
-
-
-def near(word: str, known: Items[str]) -> str:
-    """`, did you mean 'x'?` when a known word is near, else nothing."""
-    import difflib  # noqa: PLC0415 - only a mistake needs it
-
-    folded = {each.lower(): each for each in known}
-    found = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
-    return f", did you mean '{folded[found[0]]}'?" if found else ""
-
-
-def suggestion(word: str, known: Items[str]) -> str:
-    """The near word, else all that are known."""
-    return near(word, known) or f"; known: {', '.join(known)}"
 
 
 @cache
@@ -104,6 +103,11 @@ def in_order(findings: Items[Finding]) -> tuple[Finding, ...]:
 
 def descend(node: Node, path: Path) -> str:
     """The place of what `path` leads to, or of the nearest thing above it."""
+    return reached(node, path).place
+
+
+def reached(node: Node, path: Path) -> Node:
+    """What `path` leads to, or the nearest thing above it."""
     for step in path:
         match node, step:
             case Mapping(), str() if step in node.entries:
@@ -112,7 +116,7 @@ def descend(node: Node, path: Path) -> str:
                 node = node.items[step]
             case _:
                 break
-    return node.place
+    return node
 
 
 @dataclass(slots=True)
@@ -120,8 +124,8 @@ class _Reader:
     later: frozenset[str]
     findings: list[Finding] = field(default_factory=list)
 
-    def fault(self, place: str, text: str) -> _Fault:
-        self.findings.append(Finding(place, text))
+    def fault(self, place: str, text: str, code: str = "FF105") -> _Fault:
+        self.findings.append(Finding(place, text, code))
         return FAULT
 
     def value(self, node: Node, kind: inspect.Type) -> Any:
@@ -142,7 +146,7 @@ class _Reader:
 
     def _scalar(self, node: Node, kind: inspect.Type, extra: dict[str, Any]) -> Any:
         if not isinstance(node, Scalar):
-            return self.fault(node.place, f"expected {_noun(kind)}, found {_found(node)}")
+            return self.fault(node.place, f"expected {noun(kind)}, found {found(node)}")
         try:
             return scalar(node, kind, extra)
         except ValueError as fault:
@@ -150,17 +154,26 @@ class _Reader:
 
     def _struct(self, node: Node, kind: inspect.StructType) -> Any:
         if not isinstance(node, Mapping):
-            return self.fault(node.place, f"expected a mapping, found {_found(node)}")
+            return self.fault(node.place, f"expected a mapping, found {found(node)}")
         before = len(self.findings)
+        node, twice = flat.levelled(node, kind.fields)
+        self.findings += twice
         self._unknown(node, kind)
         values = {item.name: self._field(node, item) for item in kind.fields}
         if FAULT in values.values():
             return FAULT
         told = {name: value for name, value in values.items() if value is not msgspec.NODEFAULT}
         struct = kind.cls(**told)
-        for path, text in getattr(struct, "faults", tuple)():
-            self.fault(descend(node, path), text)
+        for fault in getattr(struct, "faults", tuple)():
+            self._told(node, Fault(*fault))
         return struct if len(self.findings) == before else FAULT
+
+    def _told(self, node: Mapping, fault: Fault) -> None:
+        where = reached(node, fault.path)
+        place = where.place
+        if isinstance(where, Scalar) and fault.column > 0:
+            place = inside(where, fault.column)
+        self.fault(place, fault.text, fault.code)
 
     def _unknown(self, node: Mapping, kind: inspect.StructType) -> None:
         known = [item.encode_name for item in kind.fields]
@@ -170,19 +183,20 @@ class _Reader:
             if key in known:
                 continue
             if key in self.later:
-                self.fault(entry.place, f"'{key}' is not available yet in this release")
+                self.fault(entry.place, f"'{key}' is not available yet in this release", "FF108")
             elif key == "<<":
                 self.fault(
                     entry.place, "merge keys (<<) are not supported; use an alias for a whole value"
                 )
             else:
-                self.fault(entry.place, f"unknown field '{key}'" + suggestion(key, known))
+                text = f"unknown field '{key}'" + suggestion(key, known)
+                self.fault(entry.place, text, "FF103")
 
     def _field(self, node: Mapping, item: inspect.Field) -> Any:
         entry = node.entries.get(item.encode_name)
         empty = entry is not None and isinstance(entry.node, Scalar) and entry.node.null
         if entry is None and item.required:
-            return self.fault(node.place, f"missing field '{item.encode_name}'")
+            return self.fault(node.place, f"missing field '{item.encode_name}'", "FF104")
         if entry is None or (empty and not item.required):
             return msgspec.NODEFAULT
         return self.value(entry.node, item.type)
@@ -190,7 +204,9 @@ class _Reader:
     def _union(self, node: Node, kind: inspect.UnionType) -> Any:
         """One of several tagged structs, or one value that may also be a list of such values."""
         structs = {
-            str(each.tag): each for each in kind.types if isinstance(each, inspect.StructType)
+            str(each.tag): each
+            for each in kind.types
+            if isinstance(each, inspect.StructType) and each.tag_field is not None
         }
         if structs:
             return self._tagged(node, next(iter(structs.values())).tag_field or "type", structs)
@@ -201,29 +217,29 @@ class _Reader:
         for each in kinds:
             if isinstance(unwrap(each)[0], inspect.VarTupleType) == lists:
                 return self.value(node, each)
-        return self.fault(node.place, f"unexpected {_found(node)}")
+        return self.fault(node.place, f"unexpected {found(node)}")
 
     def _tagged(self, node: Node, name: str, structs: dict[str, inspect.StructType]) -> Any:
         """A struct chosen by the text under `name`."""
         entry = node.entries.get(name) if isinstance(node, Mapping) else None
         if not isinstance(node, Mapping):
-            return self.fault(node.place, f"expected a mapping, found {_found(node)}")
+            return self.fault(node.place, f"expected a mapping, found {found(node)}")
         if entry is None or not isinstance(entry.node, Scalar):
-            return self.fault(node.place, f"missing field '{name}'")
+            return self.fault(node.place, f"missing field '{name}'", "FF104")
         tag = entry.node.text
         if tag in structs:
             return self._struct(node, structs[tag])
         if tag in self.later:
             return self.fault(
-                entry.node.place, f"{name} '{tag}' is not available yet in this release"
+                entry.node.place, f"{name} '{tag}' is not available yet in this release", "FF108"
             )
         return self.fault(
-            entry.node.place, f"unknown {name} '{tag}'" + suggestion(tag, tuple(structs))
+            entry.node.place, f"unknown {name} '{tag}'" + suggestion(tag, tuple(structs)), "FF107"
         )
 
     def _list(self, node: Node, kind: inspect.VarTupleType, extra: dict[str, Any]) -> Any:
         if not isinstance(node, Sequence):
-            return self.fault(node.place, f"expected a list, found {_found(node)}")
+            return self.fault(node.place, f"expected a list, found {found(node)}")
         before = len(self.findings)
         count = len(node.items)
         if count < (kind.min_length or 0):
@@ -240,11 +256,11 @@ class _Reader:
     def _dict(self, node: Node, kind: inspect.DictType, extra: dict[str, Any]) -> Any:
         """A mapping whose keys are the operator's own; `keys` is what they have to look like."""
         if not isinstance(node, Mapping):
-            return self.fault(node.place, f"expected a mapping, found {_found(node)}")
+            return self.fault(node.place, f"expected a mapping, found {found(node)}")
         before = len(self.findings)
         for key, entry in node.entries.items():
             if not re.fullmatch(extra.get("keys", ".+"), key):
-                self.fault(entry.place, f"'{key[:_SHOWN]}' must match {extra.get('keys', '.+')}")
+                self.fault(entry.place, f"'{key[:SHOWN]}' must match {extra.get('keys', '.+')}")
         values = {key: self.value(e.node, kind.value_type) for key, e in node.entries.items()}
         return values if len(self.findings) == before else FAULT
 
@@ -257,103 +273,6 @@ class _Reader:
             text = entry.node.text
             if text in first:
                 line = first[text].node.place.rsplit(":", 2)[-2]
-                self.fault(
-                    entry.node.place, f"duplicate {key} '{text}', first given in line {line}"
-                )
+                told = f"duplicate {key} '{text}', first given in line {line}"
+                self.fault(entry.node.place, told, "FF106")
             first.setdefault(text, entry)
-
-
-def scalar(node: Scalar, kind: inspect.Type, extra: dict[str, Any]) -> Any:
-    """What the scalar means as this type; ValueError says what was wanted."""
-    if extra.get("read") == "duration":
-        return _bounded(duration(node.text), kind, "s")
-    match kind:
-        case inspect.StrType():
-            return _text(node, kind)
-        case inspect.LiteralType():
-            return _choice(node, [str(value) for value in kind.values])
-        case inspect.CustomType() if kind.cls is Secret:
-            return Secret(node.text)
-        case inspect.BoolType():
-            return _boolean(node)
-        case inspect.IntType() | inspect.FloatType():
-            return _bounded(_number(node, kind), kind, "")
-    raise TypeError(f"no reader for {type(kind).__name__}")
-
-
-def _number(node: Scalar, kind: inspect.Type) -> float:
-    whole = isinstance(kind, inspect.IntType)
-    form = r"-?[0-9]{1,18}" if whole else r"-?[0-9]{1,18}([.][0-9]{1,18})?"
-    if not re.fullmatch(form, node.text):
-        raise ValueError(f"expected {'a whole' if whole else 'a'} number, found {_quoted(node)}")
-    return int(node.text) if whole else float(node.text)
-
-
-def _text(node: Scalar, kind: inspect.StrType) -> str:
-    if node.null:
-        raise ValueError("expected text, found nothing")
-    if node.plain and node.text in ("true", "false", "True", "False"):
-        raise ValueError(f"expected text, found {node.text}; put it in quotes if text is meant")
-    if kind.min_length is not None and len(node.text) < kind.min_length:
-        raise ValueError("must not be empty")
-    if kind.max_length is not None and len(node.text) > kind.max_length:
-        raise ValueError(f"longer than {kind.max_length} characters")
-    if kind.pattern is not None and not re.search(kind.pattern, node.text):
-        raise ValueError(f"must match {kind.pattern}")
-    return node.text
-
-
-def _choice(node: Scalar, choices: list[str]) -> str:
-    if node.text in choices:
-        return node.text
-    named = [choice for choice in choices if choice]
-    wanted = f"must be one of {', '.join(named)}"
-    raise ValueError(f"{wanted}; found {_quoted(node)}" + near(node.text, named))
-
-
-def _boolean(node: Scalar) -> bool:
-    match node.text:
-        case "true" | "True" | "TRUE":
-            return True
-        case "false" | "False" | "FALSE":
-            return False
-    raise ValueError(f"expected true or false, found {_quoted(node)}")
-
-
-def _bounded(value: float, kind: inspect.Type, unit: str) -> float:
-    least, most = getattr(kind, "ge", None), getattr(kind, "le", None)
-    if (least is None or value >= least) and (most is None or value <= most):
-        return value
-    match least, most:
-        case (_, None):
-            raise ValueError(f"must be at least {least}{unit}")
-        case (None, _):
-            raise ValueError(f"must be at most {most}{unit}")
-    raise ValueError(f"must be between {least}{unit} and {most}{unit}")
-
-
-def _quoted(node: Scalar) -> str:
-    if node.null:
-        return "nothing"
-    text = node.text if len(node.text) <= _SHOWN else node.text[:_SHOWN] + "..."
-    return f"'{text}'"
-
-
-def _found(node: Node) -> str:
-    match node:
-        case Mapping():
-            return "a mapping"
-        case Sequence():
-            return "a list"
-    return _quoted(node)
-
-
-def _noun(kind: inspect.Type) -> str:
-    match kind:
-        case inspect.IntType():
-            return "a whole number"
-        case inspect.BoolType():
-            return "true or false"
-        case inspect.FloatType():
-            return "a duration"
-    return "text"

@@ -45,7 +45,7 @@ class Courier:
             except DeliveryError as fault:
                 pause = self._pause(attempt, fault.retry_after)
                 late = monotonic() + pause >= deadline
-                if late or not fault.retryable or attempt > self._keys.retry_max:
+                if late or not fault.retryable or attempt > self._keys.further_tries:
                     raise Undelivered(fault, attempt) from fault
                 await asyncio.sleep(pause)
             else:

@@ -331,7 +331,7 @@ class CodeMapping(Struct, frozen=True, kw_only=True):
         Meta(
             min_length=1,
             description="CSV with the columns source_code, target_code and target_display; a "
-            "relative path starts at the profile.",
+            "relative path starts where this file is.",
         ),
     ]
 

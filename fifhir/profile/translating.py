@@ -32,7 +32,7 @@ def read(settings: Terminology, folder: Path) -> tuple[Tables, list[Finding]]:
     for mapping in settings.mappings:
         path = folder / mapping.file
         try:
-            codes = _codes(path)
+            codes = read_codes(path)
         except OSError as fault:
             findings.append(Finding(str(path), (fault.strerror or "unreadable").lower()))
         except (ValueError, csv.Error) as fault:
@@ -42,7 +42,8 @@ def read(settings: Terminology, folder: Path) -> tuple[Tables, list[Finding]]:
     return tuple(tables), findings
 
 
-def _codes(path: Path) -> dict[str, tuple[str, str]]:
+def read_codes(path: Path) -> dict[str, tuple[str, str]]:
+    """The codes of a mapping, each with its display. Raises OSError, ValueError, csv.Error."""
     if path.stat().st_size > FILE_LIMIT:
         raise ValueError(f"larger than {FILE_LIMIT} bytes")
     with path.open(encoding="utf-8-sig", newline="") as lines:

@@ -90,7 +90,8 @@ def test_variables_are_replaced(text: str, value: str) -> None:
 def test_a_missing_variable_and_an_unfinished_one_are_told() -> None:
     assert faults("a: ${GONE}\nb: ${x", {}) == [
         "f:1:4: the environment variable GONE is not set and has no default",
-        "f:2:4: unfinished variable; write ${NAME}, ${NAME:-default}, or $${ for a literal ${",
+        "f:2:4: unfinished variable; write ${NAME}, ${NAME:-default}, ${file:PATH}, "
+        "or $${ for a literal ${",
     ]
 
 

@@ -1,0 +1,113 @@
+"""Where something is in an event's JSON: paths as operators write them, and what may stand there.
+
+`patient.mrn`, `results[0].result.value`, `results[*].result.value`. The structs of the vocabulary
+say which fields there are, so a path that can never lead anywhere is found before go-live.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from msgspec import inspect
+
+from fifhir.event import EVENTS
+from fifhir.schema import near, shape, unwrap
+
+Step: TypeAlias = str | int | None
+Path: TypeAlias = tuple[Step, ...]
+"""Names of fields and positions in lists; None is every element of a list."""
+
+_FORM = re.compile(r"[A-Za-z_][\w-]*(?:\[(?:\d{1,6}|\*)\]|\.[A-Za-z_][\w-]*)*")
+_STEP = re.compile(r"\.?([A-Za-z_][\w-]*)|\[(\d+|\*)\]")
+
+
+def read(text: str) -> Path:
+    """The path that the text means; ValueError if it is none."""
+    if not _FORM.fullmatch(text):
+        raise ValueError(f"not a path: '{text[:60]}'; write patient.mrn or results[0].result.value")
+    return tuple(
+        name or (None if position == "*" else int(position))
+        for name, position in _STEP.findall(text)
+    )
+
+
+def written(path: Path) -> str:
+    """The path as an operator writes it."""
+    text = ""
+    for step in path:
+        text += f".{step}" if isinstance(step, str) else f"[{'*' if step is None else step}]"
+    return text.removeprefix(".")
+
+
+def unknown(path: Path, event_types: tuple[str, ...]) -> str:
+    """What is wrong with a path if no event of these types (none given: any) has such a field.
+
+    Empty if one of them may have it.
+    """
+    first = ""
+    for name in event_types or EVENTS:
+        cls = EVENTS.get(name)
+        fault = _fault(path, [shape(cls)]) if cls else ""
+        if not fault:
+            return ""
+        first = first or fault
+    return first
+
+
+def _fault(path: Path, kinds: list[inspect.Type]) -> str:
+    """What is wrong with the path from a value that may be of any of these kinds."""
+    for position, step in enumerate(path):
+        if any(isinstance(kind, inspect.DictType | inspect.AnyType) for kind in kinds):
+            return ""  # the sender's own names
+        below = [each for kind in kinds for each in _below(kind, step)]
+        if not below:
+            return _told(path[: position + 1], kinds)
+        kinds = below
+    return ""
+
+
+def _below(kind: inspect.Type, step: Step) -> Iterator[inspect.Type]:
+    """The kinds that a step leads to."""
+    match kind, step:
+        case inspect.StructType(), str():
+            if step == kind.tag_field:
+                yield inspect.StrType()
+            yield from (
+                each
+                for item in kind.fields
+                if item.encode_name == step
+                for each in _plain(item.type)
+            )
+        case inspect.VarTupleType(), int() | None:
+            yield from _plain(kind.item_type)
+
+
+def _plain(kind: inspect.Type) -> Iterator[inspect.Type]:
+    """The kinds of a field, without annotations, null and absence."""
+    inner, _ = unwrap(kind)
+    for each in inner.types if isinstance(inner, inspect.UnionType) else (inner,):
+        if not isinstance(each, inspect.NoneType):
+            yield each
+
+
+def _told(path: Path, kinds: list[inspect.Type]) -> str:
+    *above, last = path
+    owner = written(tuple(above)) or "the event"
+    if not isinstance(last, str):
+        return f"{owner} is no list"
+    names = [
+        name
+        for kind in kinds
+        if isinstance(kind, inspect.StructType)
+        for name in (kind.tag_field, *(item.encode_name for item in kind.fields))
+        if name
+    ]
+    if not names:
+        lists = any(isinstance(kind, inspect.VarTupleType) for kind in kinds)
+        hint = f"; write {owner}[0].{last} for one of them" if lists else ""
+        return f"{owner} is {'a list' if lists else 'a single value'} and has no fields{hint}"
+    guess = near(last, names)
+    if guess:
+        prefix = written(tuple(above)) + "." if above else ""
+        guess = guess.replace("'", f"'{prefix}", 1)
+    return f"unknown field '{written(path)}'{guess}"
