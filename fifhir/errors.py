@@ -69,7 +69,7 @@ class DeliveryError(FifhirError):
 
     KINDS = (
         *("circuit_open", "rate_limited", "timeout", "connection_error", "tls", "auth_error"),
-        *("server_error", "client_error", "ambiguous", "template", "unknown"),
+        *("server_error", "client_error", "ambiguous", "template", "transform", "unknown"),
     )
 
     def __init__(

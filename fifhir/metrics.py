@@ -35,6 +35,7 @@ ERROR_TYPES = (
     "tls",
     "ambiguous",
     "template",
+    "transform",
     "unknown",
 )
 STAGES = ("ingress", "parse", "filter", "transform", "action", "dlq")

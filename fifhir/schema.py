@@ -21,10 +21,11 @@ from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar, cast
 import msgspec
 from msgspec import Meta, Struct, inspect
 
-from fifhir import flat
+from fifhir import flat, template
 from fifhir.document import Entry, Mapping, Node, Scalar, Sequence, inside
-from fifhir.errors import Finding
+from fifhir.errors import Finding, TemplateError
 from fifhir.scalars import SHOWN, duration, found, near, noun, scalar, suggestion
+from fifhir.template import Escape
 
 __all__ = [
     "Duration",
@@ -119,6 +120,24 @@ def reached(node: Node, path: Path) -> Node:
     return node
 
 
+def templates(struct: Struct, place: Path = ()) -> Iterator[tuple[Path, str, Escape]]:
+    """Every text in a struct that is a template, with its place and how its values are escaped."""
+    for item in shape(type(struct)).fields:
+        _, extra = unwrap(item.type)
+        value = getattr(struct, item.name)
+        at = (*place, item.encode_name)
+        if isinstance(value, Struct):
+            yield from templates(value, at)
+        elif "template" not in extra:
+            continue
+        elif isinstance(value, dict):
+            yield from (((*at, key), text, extra["template"]) for key, text in value.items())
+        elif isinstance(value, tuple):
+            yield from (((*at, n), text, extra["template"]) for n, text in enumerate(value))
+        else:
+            yield at, value, extra["template"]
+
+
 @dataclass(slots=True)
 class _Reader:
     later: frozenset[str]
@@ -166,6 +185,11 @@ class _Reader:
         struct = kind.cls(**told)
         for fault in getattr(struct, "faults", tuple)():
             self._told(node, Fault(*fault))
+        for path, text, escape in templates(struct):
+            try:
+                template.compile(text, escape)
+            except TemplateError as mistake:
+                self._told(node, Fault(path, str(mistake), mistake.column, "FF202"))
         return struct if len(self.findings) == before else FAULT
 
     def _told(self, node: Mapping, fault: Fault) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 from fifhir.cel.compiler import Compiler, Use
 from fifhir.cel.macros import LOOP_LIMIT
 from fifhir.cel.operators import Run
-from fifhir.cel.parser import parse
+from fifhir.cel.parser import TEXT_LIMIT, parse
 from fifhir.cel.values import TYPES, type_name
 from fifhir.errors import CelError, CelFault
 
-__all__ = ["Predicate", "Use", "compile", "evaluate"]
+__all__ = ["TEXT_LIMIT", "Predicate", "Use", "compile", "evaluate"]
 
 
 class Predicate:

@@ -9,7 +9,7 @@ document, so checked when it runs.
 """
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from fifhir.cel import operators, regex
 from fifhir.cel.functions import GLOBALS, MEMBERS, Function
@@ -43,8 +43,7 @@ class Term:
         return self.run(())
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """A field of the document that a condition reads, and where the condition says so."""
 
     path: Path

@@ -1,12 +1,13 @@
-"""The `log` action: one line a event, saying that it happened but nothing of what is in it."""
+"""The `log` action: one line a event, with what its author's template says and no more of it."""
 
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from fifhir import template
+from fifhir.errors import DeliveryError, TemplateFault
 from fifhir.logs import Level, Write
 from fifhir.parcel import Parcel
-from fifhir.schema import Faults
 
 
 class LogConfig(
@@ -20,12 +21,14 @@ class LogConfig(
     ] = "info"
     message: Annotated[
         str,
-        Meta(min_length=1, max_length=1000, description="Text of the line, the same each time."),
+        Meta(
+            min_length=1,
+            max_length=1000,
+            description="Text of the line, a template; a log is no place for what identifies a "
+            "patient.",
+            extra={"template": "none"},
+        ),
     ] = "Event processed"
-
-    def faults(self) -> Faults:
-        if "{{" in self.message:
-            yield ("message",), "templates ({{...}}) are not available yet; write fixed text"
 
 
 class LogSink:
@@ -35,14 +38,19 @@ class LogSink:
 
     def __init__(self, config: LogConfig, route: str, write: Write) -> None:
         self._config = config
+        self._message = template.compile(config.message)
         self._route = route
         self._write = write
 
     async def deliver(self, parcel: Parcel) -> None:
-        """The line is written. It names the event by id, type and source; never a field's value."""
+        """The line is written. It names the event by id, type and source; the rest is the text."""
+        try:
+            message = self._message.render(parcel.written.document)
+        except TemplateFault as fault:
+            raise DeliveryError("template", str(fault)) from None
         self._write(
             self._config.level,
-            self._config.message,
+            message,
             event_type=parcel.written.type,
             source=parcel.written.source,
             route=self._route,

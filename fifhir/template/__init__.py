@@ -21,20 +21,18 @@ class Template:
     `uses` are the fields it reads, each with its column in the text.
     """
 
-    __slots__ = ("_body", "text", "uses")
+    __slots__ = ("_body", "is_constant", "text", "uses")
 
     def __init__(self, text: str, body: list[Write], uses: tuple[tuple[Path, int], ...]) -> None:
         self.text = text
         self.uses = uses
+        self.is_constant = "{{" not in text  # it renders the same for every document
         self._body = body
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether it renders the same for every document."""
-        return "{{" not in self.text
 
     def render(self, document: dict[str, Any]) -> str:
         """The text for this document, its values escaped for their place. Raises TemplateFault."""
+        if self.is_constant:
+            return self.text
         output = Output()
         scope = (document, document, output)
         for write in self._body:

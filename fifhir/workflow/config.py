@@ -1,16 +1,24 @@
 """The workflow file: YAML in, checked structs out, everything wrong with it told at once."""
 
+import csv
+import os
+from collections.abc import Iterator
+from collections.abc import Mapping as Environ
+from pathlib import Path
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from fifhir import document, schema
 from fifhir.errors import ConfigError, Finding
+from fifhir.profile.config import CodeMapping
+from fifhir.profile.translating import read_codes
+from fifhir.schema import Fault, Faults
 from fifhir.sinks import LATER, ActionConfig
 from fifhir.sinks.log import LogConfig
+from fifhir.workflow import checking
 from fifhir.workflow.filter import Filter, Name
-
-_NOT_YET = LATER | {"condition", "transform"}
+from fifhir.workflow.transform import TransformConfig
 
 
 class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,10 +28,24 @@ class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     filter: Annotated[Filter, Meta(description="Which events take this route; absent: all.")] = (
         Filter()
     )
+    transform: Annotated[
+        tuple[TransformConfig, ...],
+        Meta(
+            max_length=128,
+            description="What is changed, in this order, in the copy that the actions see.",
+        ),
+    ] = ()
     actions: Annotated[
         tuple[ActionConfig, ...],
         Meta(min_length=1, max_length=128, description="What is done with them."),
     ]
+
+    def faults(self) -> Faults:
+        types = self.filter.event_types
+        yield from checking.transform_faults(self.transform, types)
+        made = checking.made_by(self.transform)
+        for number, action in enumerate(self.actions):
+            yield from checking.action_faults(action, ("actions", number), types, made)
 
 
 class WorkflowConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +63,20 @@ class WorkflowConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             extra={"unique": "name"},
         ),
     ]
+    mappings: Annotated[
+        tuple[CodeMapping, ...],
+        Meta(max_length=100, description="Files of codes for `map_terminology`."),
+    ] = ()
+
+    def faults(self) -> Faults:
+        known = {(each.source_system, each.target_system) for each in self.mappings}
+        for number, route in enumerate(self.routes):
+            for position, each in enumerate(route.transform):
+                wanted = each.map_terminology
+                if wanted and (wanted.from_, wanted.to) not in known:
+                    path = ("routes", number, "transform", position, "map_terminology", "from")
+                    text = f"no mapping from '{wanted.from_}' to '{wanted.to}' under mappings"
+                    yield Fault(path, text, code="FF205")
 
 
 class _Wrapped(Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,20 +91,49 @@ DEFAULT = WorkflowConfig(
 """What runs when no workflow is given: one line in the log for every event."""
 
 
-def load(text: str, name: str) -> WorkflowConfig:
-    """The workflow that `text` describes; ConfigError holds all findings as name:line:column."""
-    root, findings = document.compose(text, name)
+def load(text: str, name: str, environ: Environ[str, str] | None = None) -> WorkflowConfig:
+    """The workflow that `text` describes; ConfigError holds all findings as name:line:column.
+
+    `environ` is where `${NAME}` comes from: the process's environment if it is not given. Files
+    of mappings are looked for where the file `name` is.
+    """
+    root, findings = document.compose(text, name, os.environ if environ is None else environ)
     config: WorkflowConfig | None = None
     if root is not None:
         config, wrong = _read(root)
         findings += wrong
+    if config is not None:
+        config = _located(config, Path(name).parent)
+        findings += _unread(config)
     if config is None or findings:
-        raise ConfigError(schema.in_order(findings))
+        raise ConfigError(tuple(map(_coded, schema.in_order(findings))))
     return config
 
 
 def _read(root: document.Node) -> tuple[WorkflowConfig | None, list[Finding]]:
     if isinstance(root, document.Mapping) and "workflow" in root.entries:
-        wrapped, findings = schema.read(root, _Wrapped, _NOT_YET)
+        wrapped, findings = schema.read(root, _Wrapped, LATER)
         return (wrapped.workflow if wrapped else None), findings
-    return schema.read(root, WorkflowConfig, _NOT_YET)
+    return schema.read(root, WorkflowConfig, LATER)
+
+
+def _located(config: WorkflowConfig, folder: Path) -> WorkflowConfig:
+    """The same with the files of its mappings seen from here."""
+    mappings = [structs.replace(each, file=str(folder / each.file)) for each in config.mappings]
+    return structs.replace(config, mappings=tuple(mappings))
+
+
+def _unread(config: WorkflowConfig) -> Iterator[Finding]:
+    """What is wrong with the files of the mappings."""
+    for mapping in config.mappings:
+        try:
+            read_codes(Path(mapping.file))
+        except OSError as fault:
+            yield Finding(mapping.file, (fault.strerror or "unreadable").lower(), "FF205")
+        except (ValueError, csv.Error) as fault:
+            yield Finding(mapping.file, str(fault), "FF205")
+
+
+def _coded(finding: Finding) -> Finding:
+    """The finding with its code in front: what an operator looks up."""
+    return Finding(finding.place, f"{finding.code} {finding.text}", finding.code)

@@ -7,24 +7,29 @@ failed, and then nobody may be promised anything.
 import asyncio
 import uuid
 from collections.abc import Iterable
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.json import encode
 
 from fifhir.delivery.breaker import Breaker
 from fifhir.delivery.courier import Courier, Gauges, Undelivered
-from fifhir.errors import FifhirError, StoreError
+from fifhir.errors import DeliveryError, FifhirError, StoreError, TransformFault
 from fifhir.logs import Write
 from fifhir.parcel import Parcel, key
+from fifhir.profile.config import CodeMapping
 from fifhir.resilience import Resilience
 from fifhir.sinks import SINKS, ActionConfig
 from fifhir.store import DeadLetter
 from fifhir.store.sqlite import SqliteStore
 from fifhir.workflow.config import RouteConfig, WorkflowConfig
 from fifhir.workflow.filter import Index
+from fifhir.workflow.transform import Change, compile
 from fifhir.written import Written
 
+CALM = 60.0  # seconds between two lines about the same route's condition
+TRANSFORM = "transform"  # the kind of a letter whose event has not been through its transforms
 PLAIN = Resilience(retry_max=0, timeout=60.0)  # for an action that has no such keys
 
 
@@ -48,6 +53,8 @@ class Outcome(Struct, frozen=True):
 
     routes_matched: tuple[str, ...]
     actions: tuple[ActionResult, ...]
+    undecided: int = 0
+    """Routes whose condition had no answer for the event, so that it did not take them."""
 
     @property
     def success(self) -> bool:
@@ -64,6 +71,7 @@ class _Route(Struct, frozen=True):
     """A route ready to run: its name, and each action's name with its courier."""
 
     name: str
+    change: Change | None
     actions: tuple[tuple[str, Courier], ...]
 
 
@@ -77,7 +85,10 @@ class Workflow:
 
     def __init__(self, config: WorkflowConfig, write: Write) -> None:
         breakers: dict[str, Breaker] = {}
-        routes = [(route.filter, _compiled(route, write, breakers)) for route in config.routes]
+        routes = [
+            (route.filter, _compiled(route, config.mappings, write, breakers))
+            for route in config.routes
+        ]
         self.name = config.name
         self.routes = tuple(route.name for _, route in routes)
         self.actions = tuple(
@@ -89,11 +100,13 @@ class Workflow:
             for _, route in routes
             for index, (_, courier) in enumerate(route.actions)
         }
+        self._changes = {route.name: route.change for _, route in routes}
         found = {courier.sink.destination for courier in self._couriers.values()}
         self.endpoints = tuple(sorted(found - {""}))
         self._index = Index(routes)
         self._store: SqliteStore | None = None
         self._write = write
+        self._told: dict[str, float] = {}
 
     def open(self, store: SqliteStore | None, gauges: Gauges | None) -> None:
         """From now on what fails is kept in `store`, and breakers show in `gauges`."""
@@ -117,22 +130,42 @@ class Workflow:
         Routes run side by side, the actions of one in their order. With `dry_run` no sink is
         touched: the outcome says what would have run.
         """
-        routes = self._index.find(written.type, written.source)
+        routes, undecided = self._index.find(written)
+        for route, reason in undecided:
+            self._tell(route.name, reason)
         names = tuple(route.name for route in routes)
         if dry_run:
-            return Outcome(names, tuple(_skipped(routes)))
+            return Outcome(names, tuple(_skipped(routes)), len(undecided))
         if len(routes) == 1:
             results = await self._run(routes[0], written, raw)
         else:
             groups = await asyncio.gather(*(self._run(route, written, raw) for route in routes))
             results = [result for group in groups for result in group]
-        return Outcome(names, tuple(results))
+        return Outcome(names, tuple(results), len(undecided))
+
+    def _tell(self, route: str, reason: str) -> None:
+        """The log says once a minute that a route's condition had no answer."""
+        now = monotonic()
+        if now - self._told.get(route, -CALM) >= CALM:
+            self._told[route] = now
+            self._write("warn", "condition had no answer", route=route, reason=reason)
 
     async def _run(self, route: _Route, written: Written, raw: bytes) -> list[ActionResult]:
+        try:
+            changed = _changed(route.change, written)
+        except TransformFault as fault:
+            return [await self._unchanged(fault, each) for each in _parcels(route, written, raw)]
         return [
-            await self._attempt(courier, Parcel(written, raw, route.name, action, index))
-            for index, (action, courier) in enumerate(route.actions)
+            await self._attempt(courier, parcel)
+            for (_, courier), parcel in zip(
+                route.actions, _parcels(route, changed, raw), strict=True
+            )
         ]
+
+    async def _unchanged(self, fault: TransformFault, parcel: Parcel) -> ActionResult:
+        """The action is kept: it cannot have the event as its route wants it."""
+        failure = DeliveryError(TRANSFORM, str(fault))
+        return await self._keep(parcel, Undelivered(failure, 1), perf_counter())
 
     async def _attempt(self, courier: Courier, parcel: Parcel) -> ActionResult:
         started = perf_counter()
@@ -178,14 +211,30 @@ class Workflow:
         if courier is None:
             raise FifhirError("the workflow has no such action any more")
         written = Written(letter.event_type, letter.event_id, letter.source, letter.event)
-        await courier.deliver(
-            Parcel(written, letter.raw, letter.route, letter.action, letter.action_index)
-        )
+        untransformed = letter.error_type == TRANSFORM
+        try:
+            if untransformed:
+                written = _changed(self._changes[letter.route], written)
+            await courier.deliver(
+                Parcel(written, letter.raw, letter.route, letter.action, letter.action_index)
+            )
+        except TransformFault as fault:
+            raise Undelivered(DeliveryError(TRANSFORM, str(fault)), 1) from None
+        except Undelivered as fault:
+            if untransformed:  # the letter still holds the event as it was, and has to say so
+                raise Undelivered(DeliveryError(TRANSFORM, str(fault)), fault.attempts) from fault
+            raise
 
 
-def _compiled(route: RouteConfig, write: Write, breakers: dict[str, Breaker]) -> _Route:
+def _compiled(
+    route: RouteConfig,
+    mappings: tuple[CodeMapping, ...],
+    write: Write,
+    breakers: dict[str, Breaker],
+) -> _Route:
     return _Route(
         route.name,
+        compile(route.transform, mappings) if route.transform else None,
         tuple(
             (str(action.__struct_config__.tag), _courier(action, route.name, write, breakers))
             for action in route.actions
@@ -208,6 +257,19 @@ def _courier(
             ),
         )
     return Courier(sink, keys, breaker)
+
+
+def _changed(change: Change | None, written: Written) -> Written:
+    """The event as a route's actions see it."""
+    if change is None:
+        return written
+    json = encode(change(written.document))
+    return Written(written.type, written.id, written.source, json)
+
+
+def _parcels(route: _Route, written: Written, raw: bytes) -> Iterable[Parcel]:
+    for index, (action, _) in enumerate(route.actions):
+        yield Parcel(written, raw, route.name, action, index)
 
 
 def _skipped(routes: Iterable[_Route]) -> Iterable[ActionResult]:

@@ -5,7 +5,7 @@ say which fields there are, so a path that can never lead anywhere is found befo
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from msgspec import inspect
@@ -111,3 +111,29 @@ def _told(path: Path, kinds: list[inspect.Type]) -> str:
         prefix = written(tuple(above)) + "." if above else ""
         guess = guess.replace("'", f"'{prefix}", 1)
     return f"unknown field '{written(path)}'{guess}"
+
+
+def _overlap(path: Path, other: Path) -> bool:
+    """Whether one of them leads to the other."""
+    return all(one == two for one, two in zip(path, other, strict=False))
+
+
+def mistakes(
+    uses: Iterable[tuple[Path, int]],
+    event_types: tuple[str, ...],
+    made: frozenset[Path] = frozenset(),
+) -> Iterator[tuple[str, int]]:
+    """What is wrong with each use that no event can have, and its column.
+
+    `made` are fields that a transform makes; what is in them is the transform's business. Of a
+    path that is wrong only its first wrong step is told.
+    """
+    told: set[Path] = set()
+    for path, column in uses:
+        if any(_overlap(path, each) for each in made):
+            continue
+        if path[:-1] in told:
+            told.add(path)
+        elif fault := unknown(path, event_types):
+            told.add(path)
+            yield fault, column

@@ -1,12 +1,16 @@
 """Which events take a route, and the index that finds an event's routes without asking each one."""
 
-from collections.abc import Iterable
-from typing import Annotated, Generic, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Meta, Struct
 
+from fifhir import cel
+from fifhir.errors import CelError, CelFault
 from fifhir.event import EVENT_TYPES
-from fifhir.schema import Faults, suggestion
+from fifhir.schema import Fault, Faults, suggestion
+from fifhir.workflow import fields
+from fifhir.written import Written
 
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
 Names: TypeAlias = Annotated[tuple[Name, ...], Meta(max_length=256)]
@@ -22,6 +26,14 @@ class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source: Annotated[
         Name | Names, Meta(description="One source name or a list of them; empty means any.")
     ] = ()
+    condition: Annotated[
+        str,
+        Meta(
+            max_length=cel.TEXT_LIMIT,
+            description="A CEL expression over `event`, as in `event.patient.gender == 'F'`; empty "
+            "means always.",
+        ),
+    ] = ""
 
     @property
     def event_types(self) -> tuple[str, ...]:
@@ -37,26 +49,48 @@ class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for position, name in enumerate(self.event_types):
             if name not in EVENT_TYPES:
                 path = ("event_type", position) if listed else ("event_type",)
-                yield path, f"unknown event type '{name}'" + suggestion(name, EVENT_TYPES)
+                text = f"unknown event type '{name}'" + suggestion(name, EVENT_TYPES)
+                yield Fault(path, text, code="FF109")
+        yield from self._condition_faults()
+
+    def _condition_faults(self) -> Faults:
+        """What is wrong with the condition, or with a field it asks for."""
+        if not self.condition.strip():
+            return
+        try:
+            predicate = cel.compile(self.condition)
+        except CelError as fault:
+            yield Fault(("condition",), str(fault), fault.column, "FF201")
+            return
+        for text, column in fields.mistakes(predicate.uses, self.event_types):
+            yield Fault(("condition",), text, column, "FF103")
+
+
+class Undecided(NamedTuple, Generic[R]):
+    """A route whose condition has no answer for an event, and why."""
+
+    route: R
+    reason: str
 
 
 class Index(Generic[R]):
     """Finds the routes an event takes in two dictionary look-ups, however many routes there are.
 
     For each event type that some filter names, and once for all others, it holds a table by
-    source; the same again for sources. Every list of routes is in the order of the file.
+    source; the same again for sources. Every list of routes is in the order of the file. Only
+    where one of them has a condition is the event looked into.
     """
 
     def __init__(self, routes: Iterable[tuple[Filter, R]]) -> None:
-        rows = tuple(routes)
+        rows = tuple(_Row(each, _predicate(each), route) for each, route in routes)
         tables: dict[tuple[int, ...], _Sources[R]] = {}
-        named = {name for condition, _ in rows for name in condition.event_types}
+        named = {name for row in rows for name in row.filter.event_types}
 
         def table(event_type: str | None) -> _Sources[R]:
             chosen = tuple(
                 number
-                for number, (condition, _) in enumerate(rows)
-                if not condition.event_types or event_type in condition.event_types
+                for number, row in enumerate(rows)
+                if not row.filter.event_types or event_type in row.filter.event_types
             )
             if chosen not in tables:
                 tables[chosen] = _Sources(tuple(rows[number] for number in chosen))
@@ -65,23 +99,57 @@ class Index(Generic[R]):
         self._others = table(None)
         self._by_type = {name: table(name) for name in named}
 
-    def find(self, event_type: str, source: str) -> tuple[R, ...]:
-        """The routes for an event of this type from this source."""
-        table = self._by_type.get(event_type, self._others)
-        return table.by_source.get(source, table.others)
+    def find(self, written: Written) -> tuple[Sequence[R], Sequence[Undecided[R]]]:
+        """The routes an event takes, and those whose condition has no answer for it."""
+        table = self._by_type.get(written.type, self._others)
+        choice = table.by_source.get(written.source, table.others)
+        if not choice.conditional:
+            return choice.routes, ()
+        return _asked(choice.rows, written)
+
+
+class _Row(NamedTuple, Generic[R]):
+    filter: Filter
+    predicate: Callable[[dict[str, Any]], bool] | None
+    route: R
+
+
+class _Choice(Generic[R]):
+    """The routes of one event type and one source."""
+
+    def __init__(self, rows: tuple[_Row[R], ...]) -> None:
+        self.rows = rows
+        self.routes = tuple(row.route for row in rows)
+        self.conditional = any(row.predicate for row in rows)
 
 
 class _Sources(Generic[R]):
     """The routes of one event type, by source."""
 
-    def __init__(self, rows: tuple[tuple[Filter, R], ...]) -> None:
-        named = {name for condition, _ in rows for name in condition.sources}
-        self.others = tuple(route for condition, route in rows if not condition.sources)
+    def __init__(self, rows: tuple[_Row[R], ...]) -> None:
+        named = {name for row in rows for name in row.filter.sources}
+        self.others = _Choice(tuple(row for row in rows if not row.filter.sources))
         self.by_source = {
-            name: tuple(
-                route
-                for condition, route in rows
-                if not condition.sources or name in condition.sources
+            name: _Choice(
+                tuple(row for row in rows if not row.filter.sources or name in row.filter.sources)
             )
             for name in named
         }
+
+
+def _predicate(condition: Filter) -> Callable[[dict[str, Any]], bool] | None:
+    return cel.compile(condition.condition) if condition.condition.strip() else None
+
+
+def _asked(rows: tuple[_Row[R], ...], written: Written) -> tuple[list[R], list[Undecided[R]]]:
+    """The routes whose conditions hold, and those whose conditions have no answer."""
+    document = written.document
+    taken: list[R] = []
+    undecided: list[Undecided[R]] = []
+    for _, predicate, route in rows:
+        try:
+            if predicate is None or predicate(document):
+                taken.append(route)
+        except CelFault as fault:
+            undecided.append(Undecided(route, str(fault)))
+    return taken, undecided

@@ -68,7 +68,7 @@ def test_a_fault_is_shown_with_its_line_and_a_caret(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == (
-        f"{file}:3:15: unknown field 'filtr', did you mean 'filter'?\n"
+        f"{file}:3:15: FF103 unknown field 'filtr', did you mean 'filter'?\n"
         "    3 |   - {name: é, filtr: {}, actions: [{type: log}]}\n"
         "      |               ^\n"
         f"1 fault in {file}\n"

@@ -35,10 +35,18 @@ def given(text: str) -> tuple[Action | None, list[str]]:
             "circuit_breaker: true\ncircuit_threshold: 2",
             Action(circuit_breaker=True, circuit_threshold=2),
         ),
-        ("headers: {X-A: b, C: d}", "header_X-A: b\nheader_C: d", Action(headers={"X-A": "b", "C": "d"})),
-        ("headers: {X-A: b}\nheader_C: d", "header_C: d\nheaders: {X-A: b}", Action(headers={"X-A": "b", "C": "d"})),
+        (
+            "headers: {X-A: b, C: d}",
+            "header_X-A: b\nheader_C: d",
+            Action(headers={"X-A": "b", "C": "d"}),
+        ),
+        (
+            "headers: {X-A: b}\nheader_C: d",
+            "header_C: d\nheaders: {X-A: b}",
+            Action(headers={"X-A": "b", "C": "d"}),
+        ),
     ],
-)  # fmt: skip
+)
 def test_blocks_and_flat_keys_mean_the_same(blocks: str, flat: str, wanted: Action) -> None:
     assert given(blocks) == given(flat) == (wanted, [])
 

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from fifhir.event import Event, Header, LabResult, PatientAdmit, UnmappedMessage, encode, event_type
@@ -96,12 +97,89 @@ def test_no_route_is_a_success() -> None:
     assert run(text, event(PatientAdmit))[0] == Outcome((), ())
 
 
+TRANSFORMED = """\
+name: n
+routes:
+  - name: changed
+    transform: [{set_field: source = elsewhere}, {redact: {fields: [id]}}]
+    actions: [{type: log, message: "{{.source}}{{.id}}"}, {type: log, message: fixed}]
+  - name: impossible
+    transform: [{redact: {fields: [patient.extensions.x]}}, {set_field: "results[9].y = 1"}]
+    actions: [{type: log, message: never}]
+  - name: untouched
+    actions: [{type: log, message: "{{.source}} {{.Type}}"}]
+"""
+
+
+def test_a_route_sees_its_own_changes_and_no_other_route_does() -> None:
+    outcome, lines = run(TRANSFORMED, event(LabResult))
+    assert sorted(str(line["message"]) for line in lines) == [
+        "elsewhere",
+        "fixed",
+        "north lab_result",
+    ]
+    assert [(each.route, each.status, each.error_type) for each in outcome.actions] == [
+        ("changed", "delivered", ""),
+        ("changed", "delivered", ""),
+        ("impossible", "failed", "transform"),
+        ("untouched", "delivered", ""),
+    ]
+
+
+def test_a_condition_without_an_answer_is_no_match_told_once_a_minute() -> None:
+    text = (
+        "name: n\nroutes:\n  - name: a\n    filter: {condition: 'event.patient.gender == \"F\"'}\n"
+        "    actions: [{type: log}]\n"
+    )
+    lines = Lines()
+    workflow = Workflow(load(text, "w"), lines.write)
+    written = Written("patient_admit", "1", "north", encode(event(PatientAdmit)))
+    for _ in range(3):
+        outcome = asyncio.run(workflow.run(written, b""))
+        assert (outcome.routes_matched, outcome.undecided, outcome.success) == ((), 1, True)
+    assert lines == [
+        {
+            "level": "warn",
+            "message": "condition had no answer",
+            "route": "a",
+            "reason": "there is no field 'event.patient.gender'",
+        }
+    ]
+
+
 def test_a_workflow_names_what_metrics_may_be_labelled_with() -> None:
     workflow = Workflow(load(ROUTES, "w"), Lines().write)
     assert workflow.routes == ("admissions", "north", "labs of the south", "everything")
     assert workflow.actions[:2] == (("admissions", "log"), ("admissions", "log"))
     assert workflow.sources == ("north", "south")
     assert Workflow(DEFAULT, Lines().write).actions == (("all_events", "log"),)
+
+
+def written(kind: str, source: str, **fields: object) -> Written:
+    return Written(kind, "id", source, msgspec.json.encode({"type": kind, **fields}))
+
+
+def test_conditions_are_asked_only_of_events_that_could_take_the_route() -> None:
+    index = Index(
+        [
+            (Filter(event_type="a", condition="event.n > 1"), "above"),
+            (Filter(event_type="a", condition="event.n <= 1"), "below"),
+            (Filter(event_type="a", condition="has(event.n)"), "has"),
+            (Filter(event_type="b"), "plain"),
+            (Filter(), "all"),
+        ]
+    )
+    plain = written("b", "s")
+    assert index.find(plain) == (("plain", "all"), ())
+    assert plain._document is None, "nobody had to look into it"
+    assert index.find(written("a", "s", n=2)) == (["above", "has", "all"], [])
+    assert index.find(written("a", "s", n=1)) == (["below", "has", "all"], [])
+    taken, undecided = index.find(written("a", "s"))
+    assert taken == ["all"]
+    assert undecided == [
+        ("above", "there is no field 'event.n'"),
+        ("below", "there is no field 'event.n'"),
+    ]
 
 
 def test_the_index_agrees_with_asking_every_route() -> None:
@@ -113,7 +191,7 @@ def test_the_index_agrees_with_asking_every_route() -> None:
     index = Index([(each, number) for number, each in enumerate(filters)])
     for kind in ("a", "b", "c", "d"):
         for source in ("x", "y", "z"):
-            assert index.find(kind, source) == tuple(
+            assert index.find(written(kind, source))[0] == tuple(
                 number
                 for number, each in enumerate(filters)
                 if (not each.event_types or kind in each.event_types)
@@ -135,5 +213,5 @@ def test_two_hundred_routes_are_found_in_the_same_two_steps_as_five() -> None:
         for table in index._by_type.values():
             table.by_source = Counted(table.by_source)
         Counted.looked = 0
-        assert index.find("t4", "s4") == (4,)
+        assert index.find(written("t4", "s4")) == ((4,), ())
         assert Counted.looked == 2
