@@ -238,10 +238,15 @@ def extract(message: Message, profile: Profile, id: str, source: str, received_a
     `unmapped_message` that carries its segments. Raises MessageError if a segment is missing
     that its event cannot be without.
     """
-    told = profile.inspect(message)
+    return _extract(message, profile, (id, received_at, source), profile.inspect(message))
+
+
+def _extract(
+    message: Message, profile: Profile, named: tuple[str, str, str], told: tuple[Warning, ...]
+) -> Event:
     name, missing, several = _kind(message, profile)
     segments = _segments(message) if name == "unmapped_message" else ()
-    given = (id, received_at, source, "hl7v2", profile.id, segments)
+    given = (*named, "hl7v2", profile.id, segments)
     event, unread = _PLANS[name].build(message, given, message.offset or profile.zone)
     is_untyped = not message.cut(0, 9, 1, 1)
     if missing or several or unread or is_untyped or message.odd or message.liberties:
@@ -257,12 +262,13 @@ def extract_json(
     If it calls for no warning and its profile for no change, it is written straight from its
     bytes, without the event.
     """
-    if profile.is_plain:
+    told = profile.inspect(message)
+    if not told and profile.leaves(message):
         given = (id, received_at, source, "hl7v2", profile.id)
         written = _SIMPLE.write(message, given, profile.zone)
         if written:
             return (*written, ())
-    event = extract(message, profile, id, source, received_at)
+    event = _extract(message, profile, (id, received_at, source), told)
     return vocabulary.event_type(event), vocabulary.encode(event), event.parse_warnings
 
 

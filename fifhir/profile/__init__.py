@@ -13,7 +13,7 @@ from fifhir import dtm
 from fifhir.event import CodeableConcept, Patient, UnmappedMessage, Warning
 from fifhir.profile import classifying, extensions, identifiers, tolerance, translating
 from fifhir.profile.config import BUILT_IN, SourceProfile, codec
-from fifhir.profile.walking import changed
+from fifhir.profile.walking import Walk
 
 if TYPE_CHECKING:
     from fifhir.event import Event
@@ -39,13 +39,17 @@ class Profile:
         self.charset = codec(hl7.encoding.charset_default)
         self.guess_charset = hl7.encoding.charset_detection
         self.tolerate_delimiters = hl7.tolerate.non_standard_delimiters
-        self._tables = tables
         self._checks = tolerance.checks(settings)
         self._tolerated = hl7.tolerate.missing_segments
-        self._acts = bool(identifiers.changes(settings.identifiers, lambda _: None)) or bool(tables)
+        changes = identifiers.changes(settings.identifiers)
+        if tables:
+            changes[CodeableConcept] = translating.change(settings, tables)
+        self._walk = Walk(changes) if changes else None
         self._kinds = classifying.compile(settings)
         self._z = settings.z_segments.preserve_raw or bool(settings.z_segments.mappings)
-        self.is_plain = not (self._checks or self._acts or self._kinds or hl7.default_version)
+        self._version = hl7.default_version
+        self._changes = bool(changes or self._kinds)
+        self.is_plain = not (self._checks or self._changes or self._version)
 
     @cached_property
     def zone(self) -> dtm.Zone:
@@ -54,6 +58,13 @@ class Profile:
     def tolerates(self, segment: bytes) -> bool:
         """Whether a message may lack this segment although its event expects it."""
         return self._tolerated is None or segment.decode() in self._tolerated
+
+    def leaves(self, message: "Message") -> bool:
+        """Whether the event of this message, once inspected, is what the rows alone say.
+
+        Of a message without Z segments, that is; the plans know whether it has any.
+        """
+        return not self._changes and (not self._version or message.cut(0, 12) != b"")
 
     def keeps(self, segment: str, field: int) -> bool:
         """Whether the value of a Z segment's field comes out, mapped or raw."""
@@ -69,16 +80,12 @@ class Profile:
 
     def finish(self, event: Any, message: "Message", told: tuple[Warning, ...]) -> "Event":
         """The event as the profile wants it, `told` and further warnings in it."""
-        if self.is_plain and not extensions.mentions_z(message):
+        if not told and self.leaves(message) and not extensions.mentions_z(message):
             return event  # type: ignore[no-any-return]
         warnings = [*event.parse_warnings, *told]
         event = self._versioned(event)
-        if self._acts:
-            changes = identifiers.changes(self.settings.identifiers, warnings.append)
-            if self._tables:
-                tell = warnings.append
-                changes[CodeableConcept] = translating.change(self.settings, self._tables, tell)
-            event = changed(event, changes)
+        if self._walk:
+            event = self._walk.changed(event, warnings.append)
         if self._kinds:
             event, faults = classifying.classified(event, message, self._kinds)
             warnings += faults
@@ -88,10 +95,10 @@ class Profile:
         return structs.replace(event, parse_warnings=tuple(dict.fromkeys(warnings)))  # type: ignore[no-any-return]
 
     def _versioned(self, event: Any) -> Any:
-        version = self.settings.hl7v2.default_version
-        if event.header.version or not version:
+        if event.header.version or not self._version:
             return event
-        return structs.replace(event, header=structs.replace(event.header, version=version))
+        header = structs.replace(event.header, version=self._version)
+        return structs.replace(event, header=header)
 
     def _extended(self, event: Any, message: "Message", warnings: list[Warning]) -> Any:
         patient = getattr(event, "patient", UNSET)

@@ -1,7 +1,7 @@
 """Identifiers, phones and providers as a profile wants them: written, checked, told apart."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec import UNSET, structs
 
@@ -17,18 +17,16 @@ from fifhir.event import (
 )
 from fifhir.profile import checking
 from fifhir.profile.config import Check, Identifiers, OnInvalid, Preference
-from fifhir.profile.walking import Change
-
-Tell: TypeAlias = Callable[[Warning], None]
+from fifhir.profile.walking import Change, Tell
 
 _KINDS = {"NPI": "npi", "MB": "mbi", "SS": "ssn", "DEA": "dea"}  # HL70203 to the profile's names
 _SUBSCRIBER = 10  # digits of a phone number in North America
 
 
-def changes(settings: Identifiers, tell: Tell) -> dict[type, Change]:
+def changes(settings: Identifiers) -> dict[type, Change]:
     """What becomes of each kind of struct; none for a profile that leaves all as it is."""
     found: dict[type, Change] = {}
-    rules = _Rules(settings, tell)
+    rules = _Rules(settings)
     if settings != Identifiers():
         found |= {Identifier: rules.identifier, IdentifierSet: rules.identifier_set}
         found |= {Patient: rules.patient, Prior: rules.prior}
@@ -43,49 +41,55 @@ def changes(settings: Identifiers, tell: Tell) -> dict[type, Change]:
 class _Rules:
     """The knobs of `identifiers:`, each a change of one kind of struct."""
 
-    def __init__(self, settings: Identifiers, tell: Tell) -> None:
+    def __init__(self, settings: Identifiers) -> None:
         self._settings = settings
-        self._tell = tell
         self._placeholders = frozenset(map(_bare, settings.normalization.ssn.reject_patterns))
 
-    def identifier(self, sent: Identifier, place: str) -> Identifier:
+    def identifier(self, sent: Identifier, place: str, tell: Tell) -> Identifier:
         """Its system filled in, its value written as wanted, and checked."""
         if not sent.value:
             return sent
         system = sent.system or self._settings.assigning_authority_map.get(sent.assigner or "", "")
         value = self._written(sent.type or "", sent.value)
-        original = sent.value if value != sent.value else ""
-        found = structs.replace(sent, system=system, value=value, original_value=original)
+        found = sent
+        if value != sent.value:
+            found = structs.replace(sent, system=system, value=value, original_value=sent.value)
+        elif system != sent.system:
+            found = structs.replace(sent, system=system)
         kind = _KINDS.get(sent.type or "", "")
         check: Check | None = getattr(self._settings.validation, kind) if kind else None
         if check is None or not check.enabled:
             return found
         fault = self._fault(kind, value)
-        self._judge(fault, check.on_invalid, f"{place}.1")
+        _judge(fault, check.on_invalid, f"{place}.1", tell)
         return structs.replace(found, is_valid=not fault, validation_error=fault)
 
-    def identifier_set(self, sent: IdentifierSet, place: str) -> IdentifierSet:
+    def identifier_set(self, sent: IdentifierSet, place: str, tell: Tell) -> IdentifierSet:
         """Its primary is the preferred one, else the first medical record number."""
         preferred = self._preferred(sent.identifiers)
         chosen = preferred or _first(sent.identifiers, "MR")
+        if chosen is sent.primary or not (chosen or sent.primary):
+            return sent
         return structs.replace(sent, primary=chosen or UNSET)
 
-    def patient(self, sent: Patient, place: str) -> Patient:
+    def patient(self, sent: Patient, place: str, tell: Tell) -> Patient:
         """Its `mrn` and `phone` are those of its lists."""
-        told = {"mrn": self._mrn(sent.identifiers.identifiers, sent.mrn)}
-        if sent.phones:
-            told["phone"] = next((each.value for each in sent.phones if each.value), sent.phone)
-        return structs.replace(sent, **told)
+        mrn = self._mrn(sent.identifiers.identifiers, sent.mrn)
+        phone = next((each.value for each in sent.phones if each.value), sent.phone)
+        if mrn == sent.mrn and phone == sent.phone:
+            return sent
+        return structs.replace(sent, mrn=mrn, phone=phone)
 
-    def prior(self, sent: Prior, place: str) -> Prior:
+    def prior(self, sent: Prior, place: str, tell: Tell) -> Prior:
         return structs.replace(sent, mrn=self._mrn(sent.identifiers, sent.mrn))
 
-    def provider(self, sent: Provider, place: str) -> Provider:
+    def provider(self, sent: Provider, place: str, tell: Tell) -> Provider:
         if sent.npi:
-            self._judge(checking.npi(sent.npi), self._settings.validation.npi.on_invalid, place)
+            wanted = self._settings.validation.npi.on_invalid
+            _judge(checking.npi(sent.npi), wanted, place, tell)
         return sent
 
-    def phone(self, sent: ContactPoint, place: str) -> ContactPoint:
+    def phone(self, sent: ContactPoint, place: str, tell: Tell) -> ContactPoint:
         if not sent.value:
             return sent
         rules, value = self._settings.normalization.phone, sent.value
@@ -113,14 +117,6 @@ class _Rules:
         check: Callable[[str], str] = getattr(checking, kind)
         return check(value)
 
-    def _judge(self, fault: str, on_invalid: OnInvalid, place: str) -> None:
-        if not fault or on_invalid == "pass":
-            return
-        text = "identifier is not a valid one of its type"
-        if on_invalid == "error":
-            raise MessageError(fault.lower(), text, location=place, code="102")
-        self._tell(Warning("semantic", fault, text, place))
-
     def _mrn(self, all_of_them: tuple[Identifier, ...], sent: Any) -> Any:
         records = [each for each in all_of_them if each.type == "MR" and each.value]
         chosen = self._preferred(records) or next(iter(records or all_of_them), None)
@@ -132,6 +128,15 @@ class _Rules:
                 if each.value and _fits(each, wanted):
                     return each
         return None
+
+
+def _judge(fault: str, on_invalid: OnInvalid, place: str, tell: Tell) -> None:
+    if not fault or on_invalid == "pass":
+        return
+    text = "identifier is not a valid one of its type"
+    if on_invalid == "error":
+        raise MessageError(fault.lower(), text, location=place, code="102")
+    tell(Warning("semantic", fault, text, place))
 
 
 def _fits(each: Identifier, wanted: Preference) -> bool:

@@ -1,7 +1,6 @@
 """Codes in other systems: the translation of a coding stands beside it."""
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -9,7 +8,8 @@ from msgspec import structs
 
 from fifhir.errors import Finding, MessageError
 from fifhir.event import CodeableConcept, Coding, Warning
-from fifhir.profile.config import SourceProfile, Terminology
+from fifhir.profile.config import OnInvalid, SourceProfile, Terminology
+from fifhir.profile.walking import Change, Tell
 
 COLUMNS = ("source_code", "target_code", "target_display")
 FILE_LIMIT = 64 << 20  # bytes of a mapping; LOINC as a whole is a tenth of it
@@ -57,21 +57,12 @@ def read_codes(path: Path) -> dict[str, tuple[str, str]]:
         }
 
 
-def change(
-    profile: SourceProfile, tables: Tables, tell: Callable[[Warning], None]
-) -> Callable[[CodeableConcept, str], CodeableConcept]:
+def change(profile: SourceProfile, tables: Tables) -> Change:
     """What becomes of a coded value."""
     settings = profile.terminology
     unknown = "error" if settings.strict_validation else settings.unknown_code_behavior
 
-    def missing(place: str) -> None:
-        text = "the profile's terminology has no translation of this code"
-        if unknown == "error":
-            raise MessageError("unmapped_code", text, location=place, code="103")
-        if unknown == "warn":
-            tell(Warning("semantic", "UNMAPPED_CODE", text, place))
-
-    def translated(concept: CodeableConcept, place: str) -> CodeableConcept:
+    def translated(concept: CodeableConcept, place: str, tell: Tell) -> CodeableConcept:
         added = []
         for table in tables:
             if any(coding.system == table.target_system for coding in concept.coding):
@@ -82,7 +73,15 @@ def change(
                 if coding.code in table.codes:
                     added.append(Coding(table.target_system, *table.codes[coding.code]))
                 else:
-                    missing(place)
+                    _missing(unknown, place, tell)
         return structs.replace(concept, coding=(*concept.coding, *added)) if added else concept
 
     return translated
+
+
+def _missing(unknown: OnInvalid, place: str, tell: Tell) -> None:
+    text = "the profile's terminology has no translation of this code"
+    if unknown == "error":
+        raise MessageError("unmapped_code", text, location=place, code="103")
+    if unknown == "warn":
+        tell(Warning("semantic", "UNMAPPED_CODE", text, place))

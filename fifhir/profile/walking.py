@@ -4,7 +4,6 @@ Which fields can lead to a kind of struct is known from the vocabulary, and wher
 they come from `tables/fields/`; so a new kind of event needs nothing here.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
@@ -12,71 +11,78 @@ from typing import Any, NamedTuple, TypeAlias
 from msgspec import Struct, inspect, structs
 
 from fifhir import tables
+from fifhir.event import Warning
 
-Change: TypeAlias = Callable[[Any, str], Any]
-Changes: TypeAlias = Mapping[type[Struct], Change]
+Tell: TypeAlias = Callable[[Warning], None]
+Change: TypeAlias = Callable[[Any, str, Tell], Any]
 
 _COPIES = ("pick", "head")  # kinds of rows whose values stand in a list of the event as well
-_SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}(?:\(\d+\))?")
 
 
 class _Way(NamedTuple):
-    """A field that leads to structs of a wanted kind: its name, and the row it comes from."""
+    """A field that leads to structs of a wanted kind: its name, and where its row points to."""
 
     name: str
     kind: str
-    path: str
+    segment: str
+    field: str
+
+    def place(self, place: str, number: int) -> str:
+        """Where the n-th struct of this field came from, as far as its row tells."""
+        nth = f"({number})" if number > 1 else ""
+        if self.kind == "each":
+            return f"{self.segment}{nth}"
+        if not self.segment:
+            return place
+        segment = place if place.partition("(")[0] == self.segment else self.segment
+        return f"{segment}-{self.field}{nth if self.kind == 'repeat' else ''}"
 
 
-def changed(value: Any, changes: Changes, place: str = "") -> Any:
-    """The struct, each struct in it exchanged for what its change gives, innermost first.
+class Walk:
+    """Exchanges structs of some kinds; made once for the changes of a profile.
 
-    A change is told the place a struct came from, `PID-3(2)` or `OBR(3)-16`. Structs that only
-    repeat one of a list (`pick`) are passed over: the change of what they stand in says what they
-    become. Those that are part of a list's first item (`head`) follow it.
+    A change is told the place a struct came from, `PID-3(2)` or `OBR(3)-16`, and whom to tell of
+    warnings. Structs that only repeat one of a list (`pick`) are passed over: the change of what
+    they stand in says what they become. Those that are part of a list's first item (`head`)
+    follow it.
     """
-    found = {}
-    for way in _ways(value.__class__, frozenset(changes)):
-        before = getattr(value, way.name)
-        after = _changed_field(before, changes, way, place)
-        if after is not before:
-            found[way.name] = after
-    for name, of, part in _heads(value.__class__):
-        if of in found:
-            found[name] = getattr(found[of][0], part)
-    if found:
-        value = structs.replace(value, **found)
-    change = changes.get(type(value))
-    return change(value, place) if change else value
+
+    def __init__(self, changes: Mapping[type[Struct], Change]) -> None:
+        self._changes = changes
+        self._known: dict[type[Struct], tuple[_Way, ...]] = {}
+
+    def changed(self, value: Any, tell: Tell, place: str = "") -> Any:
+        """The struct, each struct in it exchanged for what its change gives, innermost first."""
+        cls, found = value.__class__, {}
+        ways = self._known.get(cls)
+        if ways is None:
+            ways = self._known[cls] = _ways(cls, frozenset(self._changes))
+        for way in ways:
+            before = getattr(value, way.name)
+            after = self._field(before, tell, way, place)
+            if after is not before:
+                found[way.name] = after
+        if found:
+            for name, of, part in _heads(cls):
+                if of in found:
+                    found[name] = getattr(found[of][0], part)
+            value = structs.replace(value, **found)
+        change = self._changes.get(cls)
+        return change(value, place, tell) if change else value
+
+    def _field(self, value: Any, tell: Tell, way: _Way, place: str) -> Any:
+        if isinstance(value, Struct):
+            return self.changed(value, tell, way.place(place, 1))
+        if not isinstance(value, tuple):
+            return value
+        items = tuple(
+            self.changed(item, tell, way.place(place, n)) if isinstance(item, Struct) else item
+            for n, item in enumerate(value, 1)
+        )
+        same = all(after is before for after, before in zip(items, value, strict=True))
+        return value if same else items
 
 
-def _changed_field(value: Any, changes: Changes, way: _Way, place: str) -> Any:
-    if isinstance(value, Struct):
-        return changed(value, changes, _place(place, way, 1))
-    if not isinstance(value, tuple):
-        return value
-    items = tuple(
-        changed(item, changes, _place(place, way, n)) if isinstance(item, Struct) else item
-        for n, item in enumerate(value, 1)
-    )
-    same = all(after is before for after, before in zip(items, value, strict=True))
-    return value if same else items
-
-
-def _place(place: str, way: _Way, number: int) -> str:
-    """Where the n-th struct of a field came from, as far as its row tells."""
-    nth = f"({number})" if number > 1 else ""
-    if way.kind == "each":
-        return f"{way.path}{nth}"
-    segment, _, field = way.path.rpartition("-")
-    if not segment:
-        return place
-    if re.sub(r"\(\d+\)", "", place) == segment and _SEGMENT.fullmatch(place):
-        segment = place
-    return f"{segment}-{field}{nth if way.kind == 'repeat' else ''}"
-
-
-@cache
 def _ways(cls: type[Struct], wanted: frozenset[type[Struct]]) -> tuple[_Way, ...]:
     """The fields of `cls` that lead to a wanted struct."""
     kind = inspect.type_info(cls)
@@ -85,8 +91,10 @@ def _ways(cls: type[Struct], wanted: frozenset[type[Struct]]) -> tuple[_Way, ...
     for item in kind.fields:
         row = _row(cls, item.encode_name)
         if row.kind not in _COPIES and _leads(item.type, wanted):
-            path = tables.GROUPS[row.arg].segments[0].decode() if row.kind == "each" else row.path
-            found.append(_Way(item.name, row.kind, path.split(" ")[0]))
+            segment, _, field = row.path.split(" ")[0].rpartition("-")
+            if row.kind == "each":
+                segment = tables.GROUPS[row.arg].segments[0].decode()
+            found.append(_Way(item.name, row.kind, segment, field))
     return tuple(found)
 
 
