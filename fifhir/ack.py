@@ -24,8 +24,9 @@ MSH_LIMIT = 8192  # bytes of a segment looked at
 HIGHEST_VERSION = b"2.8"  # for a sender that names none: the last one most libraries know of
 
 CONDITIONS = tables.codes("error_conditions")
-# MSH-9, MSH-11 or MSH-12 is not for us (2.9.2.1); any other fault is an error in the content.
-REJECTING = {"200", "201", "202", "203"}
+# MSH-9, MSH-11 or MSH-12 is not for us (2.9.2.1), or the fault is ours and not in the message
+# (2.9.2.2); any other is an error in the content.
+REJECTING = {"200", "201", "202", "203", "207"}
 _REQUESTS = {b"AL", b"NE", b"ER", b"SU"}  # HL7 table 0155
 _STANDARD = b"|^~\\&"
 _DELIMITER = re.compile(rb"[!#-/:-@\[-`{-~]")

@@ -5,7 +5,6 @@ checked once, by its type, and every fault is told with the place it came from: 
 file, the name of a variable, or a flag.
 """
 
-import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -15,8 +14,9 @@ from typing import Annotated, Literal, cast
 
 from msgspec import Meta, Struct, inspect
 
-from fifhir import access, document, schema
+from fifhir import access, document, machine, schema
 from fifhir.errors import ConfigError, Finding
+from fifhir.listener import Mllp, Port, dotted
 from fifhir.logs import Level
 from fifhir.profile.choosing import Rule
 from fifhir.schema import Duration, Faults
@@ -32,8 +32,6 @@ _SERVICE_LINK = re.compile(
     r"FI_FHIR_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"
 )
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
-
-Port = Annotated[int, Meta(ge=0, le=65535)]
 
 
 class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,82 +101,6 @@ class Auth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             yield ("api_keys",), fault
         if self.api_keys and not keys and not faults:
             yield ("api_keys",), "holds no key"
-
-
-class Mllp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The listener for MLLP. Whether there is one, and where, is settled at the start."""
-
-    enabled: Annotated[bool, Meta(description="Whether to listen for MLLP.")] = False
-    host: Annotated[str, Meta(min_length=1, description="Address or name to listen on.")] = (
-        "127.0.0.1"
-    )
-    port: Annotated[Port, Meta(description="TCP port of MLLP; 0 takes a free one.")] = 2575
-    source: Annotated[
-        str, Meta(min_length=1, description="What events of this listener are called after.")
-    ] = "mllp"
-    profile: Annotated[
-        str,
-        Meta(description="The profile that reads this listener's messages; empty: by the rules."),
-    ] = ""
-    ack: Annotated[
-        Literal["auto", "application", "enhanced"],
-        Meta(
-            description="auto answers as MSH-15 and MSH-16 of the message ask; application always "
-            "with one AA, AE or AR; enhanced always with one CA, CE or CR."
-        ),
-    ] = "auto"
-    application: Annotated[
-        str,
-        Meta(description="MSH-3 of acknowledgments; empty takes MSH-5 of the message."),
-    ] = ""
-    facility: Annotated[
-        str, Meta(description="MSH-4 of acknowledgments; empty takes MSH-6 of the message.")
-    ] = ""
-    error_segment: Annotated[
-        bool, Meta(description="Whether a refusal has an ERR segment, or MSA-3 alone.")
-    ] = True
-    max_frame_bytes: Annotated[
-        int,
-        Meta(
-            ge=1024,
-            le=64 * 1024 * 1024,
-            description="Largest message in bytes; a larger one closes the connection.",
-        ),
-    ] = 16 * 1024 * 1024
-    max_in_flight_bytes: Annotated[
-        int,
-        Meta(
-            ge=1024,
-            le=1 << 36,
-            description="Bytes of messages a worker holds that are not answered yet; what goes "
-            "past it closes its connection.",
-        ),
-    ] = 256 * 1024 * 1024
-    max_connections: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Open MLLP connections a worker.")
-    ] = 1000
-    frame_timeout: Annotated[
-        Duration, Meta(ge=0.1, le=3600, description="Longest time from a frame's VT to its end.")
-    ] = 10.0
-    idle_timeout: Annotated[
-        Duration,
-        Meta(ge=1, le=604_800, description="How long a connection may be silent between frames."),
-    ] = 3600.0
-    insecure: Annotated[
-        bool,
-        Meta(description="Listen beyond this machine although senders are not authenticated."),
-    ] = False
-
-    def faults(self) -> Faults:
-        if self.enabled and not self.insecure and not _loopback(self.host):
-            yield (
-                ("host",),
-                f"'{self.host}' is reachable from other machines and MLLP has neither "
-                "encryption nor authentication; listen on 127.0.0.1, or set mllp.insecure if the "
-                "network in front of it is trusted",
-            )
-        if self.max_in_flight_bytes < self.max_frame_bytes:
-            yield ("max_in_flight_bytes",), "must be at least mllp.max_frame_bytes"
 
 
 class WorkflowSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -266,21 +188,28 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     observability: Observability = Observability()
 
     def faults(self) -> Faults:
-        if not (self.server.insecure or self.auth.api_keys or _loopback(self.server.host)):
+        if not (
+            self.server.insecure or self.auth.api_keys or machine.is_loopback(self.server.host)
+        ):
             yield (
                 ("server", "host"),
                 f"'{self.server.host}' is reachable from other machines and requests are not "
                 "authenticated; give auth.api_keys, listen on 127.0.0.1, or set server.insecure "
                 "(--insecure) if the network in front of it is trusted",
             )
-        port = self.server.port
-        if self.observability.metrics_enabled and port and port == self.observability.metrics_port:
-            yield ("observability", "metrics_port"), f"{port} is server.port already"
-        taken = {self.server.port: "server.port"}
+        taken: dict[int, str] = {}
+        for path, port in self._ports():
+            if port and port in taken:
+                yield path, f"{port} is {taken[port]} already"
+            taken.setdefault(port, dotted(path))
+
+    def _ports(self) -> Iterator[tuple[schema.Path, int]]:
+        """Every port there is to listen on, and where it is set."""
+        yield ("server", "port"), self.server.port
         if self.observability.metrics_enabled:
-            taken[self.observability.metrics_port] = "observability.metrics_port"
-        if self.mllp.enabled and self.mllp.port and self.mllp.port in taken:
-            yield ("mllp", "port"), f"{self.mllp.port} is {taken[self.mllp.port]} already"
+            yield ("observability", "metrics_port"), self.observability.metrics_port
+        for path, listener in self.mllp.open().items():
+            yield (*path, "port"), listener.port
 
 
 def load(path: str | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
@@ -307,7 +236,9 @@ def lay(
             section, name = key.split(".")
             text = str(given).lower() if isinstance(given, bool) else str(given)
             _lay(root, section, name, document.Scalar(f"{key} (flag)", text, plain=False))
-    return root, findings + _open_files(root)
+    findings += _open_files(root)
+    _hand_down(root)
+    return root, findings
 
 
 def variables() -> Iterator[tuple[str, str, str]]:
@@ -425,6 +356,20 @@ def _open_file(section: document.Mapping, name: str, file: document.Entry) -> It
             section.entries[name] = document.Entry(place, value)
 
 
+def _hand_down(root: document.Mapping) -> None:
+    """Each of mllp.listeners has what it does not say itself from mllp."""
+    entry = root.entries.get("mllp")
+    if entry is None or not isinstance(entry.node, document.Mapping):
+        return
+    shared = dict(entry.node.entries)
+    listeners = shared.pop("listeners", None)
+    shared.pop("enabled", None)
+    if listeners is not None and isinstance(listeners.node, document.Sequence):
+        for item in listeners.node.items:
+            if isinstance(item, document.Mapping):
+                item.entries = shared | item.entries
+
+
 def _lay(root: document.Mapping, section: str, name: str, value: document.Node) -> None:
     """Put a value over whatever the file says; a file's wrong section is left to be told."""
     entry = root.entries.get(section)
@@ -433,13 +378,3 @@ def _lay(root: document.Mapping, section: str, name: str, value: document.Node) 
         root.entries[section] = entry
     if isinstance(entry.node, document.Mapping):
         entry.node.entries[name] = document.Entry(value.place, value)
-
-
-@cache
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -12,12 +12,14 @@ from fifhir import machine, operations, worker
 from fifhir.child import Body
 from fifhir.config import Settings
 from fifhir.event import EVENT_TYPES
+from fifhir.frames import Frames, tell_expiry
 from fifhir.logs import Log
 from fifhir.message import TOKENIZER
 from fifhir.metrics import Catalogue
 from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import Scoreboard
 from fifhir.supervisor import Limits, Plan, Supervisor
+from fifhir.tls import Door
 from fifhir.unread import NAMED
 from fifhir.workflow.engine import Workflow
 
@@ -31,6 +33,7 @@ class Orders(NamedTuple):
     settings: Settings
     profiles: Profiles
     workflow: Workflow
+    doors: tuple[Door | None, ...] = ()
 
 
 def run(
@@ -47,10 +50,10 @@ def run(
     workers serve.
     """
     settings = orders.settings
-    server, mllp, watched = settings.server, settings.mllp, settings.observability
+    server, watched = settings.server, settings.observability
     try:
         sock = machine.listen(server.host, server.port)
-        frames = machine.listen(mllp.host, mllp.port) if mllp.enabled else None
+        frames = Frames.listen(settings.mllp)
         desk = (
             machine.listen(server.host, watched.metrics_port) if watched.metrics_enabled else None
         )
@@ -64,6 +67,7 @@ def run(
         sources=_sources(orders),
         routes=orders.workflow.actions,
         endpoints=orders.workflow.endpoints,
+        listeners=frames.names,
         segments=NAMED,
         build=build,
     )
@@ -71,13 +75,17 @@ def run(
     board = Scoreboard(catalogue, 4 * max(workers, ROOM // 2))
 
     def crew(orders: Orders) -> Body:
-        workflow = orders.workflow
+        settings, profiles, workflow, doors = orders
+        places = frames.places(settings.mllp, doors)
         catalogue.admit(_sources(orders), workflow.actions, workflow.endpoints)
-        return partial(worker.run, worker.Duty(sock, board, *orders, log, frames))
+        for place in places:
+            tell_expiry(place, board, log)
+        duty = worker.Duty(sock, board, settings, profiles, workflow, log, places)
+        return partial(worker.run, duty)
 
     def tell() -> None:
         where = {"operations": f"http://{machine.address(desk)}"} if desk else {}
-        where |= {"mllp": machine.address(frames)} if frames else {}
+        where |= {"mllp": ", ".join(frames.names)} if frames.names else {}
         url = f"http://{machine.address(sock)}"
         log.info("ready", address=url, **where, workers=workers, pid=os.getpid(), **build)
         with contextlib.suppress(OSError):  # the terminal is gone, which is no reason to stop
@@ -97,7 +105,7 @@ def run(
 
 def _sources(orders: Orders) -> tuple[str, ...]:
     """Every source whose events are counted under its own name."""
-    settings, _, workflow = orders
+    settings, workflow = orders.settings, orders.workflow
     ruled = (rule.source for rule in settings.profiles.rules if rule.source)
-    listened = [settings.mllp.source] if settings.mllp.enabled else []
+    listened = (listener.source for listener in settings.mllp.open().values())
     return (*workflow.sources, *ruled, *listened)

@@ -73,7 +73,16 @@ def plain(value: Any, item: inspect.Field) -> Any:
         return repr(value).strip("'")
     if _is_duration(item):
         return f"{value:g}s"
+    if isinstance(value, tuple) and value and isinstance(value[0], Struct):
+        return [
+            {each.encode_name: plain(getattr(one, each.name), each) for each in _fields(one)}
+            for one in value
+        ]
     return msgspec.to_builtins(value, enc_hook=str)
+
+
+def _fields(one: Struct) -> tuple[inspect.Field, ...]:
+    return schema.shape(type(one)).fields
 
 
 def written(value: Any, item: inspect.Field) -> str:

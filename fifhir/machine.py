@@ -1,5 +1,6 @@
 """What this machine, or this container, lets us have: CPUs, open files, a port."""
 
+import ipaddress
 import math
 import os
 import resource
@@ -49,6 +50,16 @@ def _quota(group: Path) -> float:
         return 0.0 if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
         return 0.0
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def raise_file_limit() -> None:

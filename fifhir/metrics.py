@@ -54,10 +54,12 @@ STATUSES = (
     *(200, 202, 400, 401, 403, 404, 405, 408, 411, 413, 414, 415, 417, 422, 429, 431),
     *(500, 501, 503, 505, 0),  # 0 stands for any other
 )
+INGRESSES = ("http", "mllp")
+TLS_REASONS = ("plain", "version", "certificate", "identity", "timeout", "gone", "handshake")
 MLLP_OUTCOMES = ("accepted", "error", "rejected", "failed")
 MLLP_REFUSALS = (
     *("garbage", "too_large", "unfinished", "no_cr", "restarted"),
-    *("frame_timeout", "overload"),
+    *("frame_timeout", "overload", "tls"),
 )
 
 
@@ -114,7 +116,12 @@ CAPPED = Family(
     "Times a worker stopped accepting because it held all the connections it may.",
     "counter",
 )
-MLLP_OPEN = Family("fi_fhir_mllp_connections", "Open MLLP connections of all workers.", "sum")
+MLLP_OPEN = Family(
+    "fi_fhir_mllp_connections",
+    "Open MLLP connections of all workers, by the address of their listener.",
+    "sum",
+    ("listener",),
+)
 MLLP = Family(
     "fi_fhir_mllp_messages_total",
     "Messages that came in MLLP frames, by what became of them.",
@@ -141,6 +148,18 @@ UNREAD = Family(
     "counter",
     ("segment",),
 )
+TLS_REFUSED = Family(
+    "fi_fhir_tls_connections_refused_total",
+    "Connections that did not come about because of TLS, or of who the peer is.",
+    "counter",
+    ("ingress", "reason"),
+)
+TLS_EXPIRES = Family(
+    "fi_fhir_tls_certificate_expires_seconds",
+    "When the certificate of a listener expires, as seconds since 1970.",
+    "max",
+    ("listener",),
+)
 RESPAWNS = Family(
     "fi_fhir_worker_respawns_total", "Workers replaced after an end.", "counter", ("cause",)
 )
@@ -150,7 +169,7 @@ LOST_LINES = Family("fi_fhir_log_lines_dropped_total", "Log lines nobody took.",
 
 FAMILIES = (
     *(PROCESSED, IN_PROGRESS, DURATION, ACTION_ERRORS, DLQ_SIZE, BREAKER, REJECTED, ERRORS),
-    *(MLLP_OPEN, MLLP, MLLP_REFUSED, MLLP_DROPPED),
+    *(MLLP_OPEN, MLLP, MLLP_REFUSED, MLLP_DROPPED, TLS_REFUSED, TLS_EXPIRES),
     *(LOOKED, UNREAD),
     *(HTTP, OPEN, CAPPED, RESPAWNS, RELOADED, LOOP_LAG, LOST_LINES),
 )
@@ -160,8 +179,9 @@ class Catalogue:
     """Which slot of a slab holds which number; complete before the first fork.
 
     `routes` are pairs of route name and action type; values of `segments` are counted under their
-    names; `build` says version and tokenizer. `size` leaves room for as many series again, so that
-    a reload may add sources and routes; past that they count under "other".
+    names; `listeners` are the addresses for MLLP; `build` says version and tokenizer. `size` leaves
+    room for as many series again, so that a reload may add sources and routes; past that they
+    count under "other".
     """
 
     def __init__(  # noqa: PLR0913 - each gives a label its values
@@ -172,6 +192,7 @@ class Catalogue:
         routes: Iterable[tuple[str, str]] = (),
         endpoints: Iterable[str] = (),
         segments: Iterable[str] = (),
+        listeners: Iterable[str] = (),
         build: Mapping[str, str] | None = None,
     ) -> None:
         self.build = {"version": "", "tokenizer": "", **(build or {})}
@@ -187,7 +208,12 @@ class Catalogue:
         self.dlq_size = self._slot(DLQ_SIZE)
         self.capped = self._slot(CAPPED)
         self.reloaded = self._slot(RELOADED)
-        self.mllp_connections = self._slot(MLLP_OPEN)
+        self.mllp_connections = {name: self._slot(MLLP_OPEN, name) for name in listeners}
+        self.tls_refused = {
+            (ingress, reason): self._slot(TLS_REFUSED, ingress, reason)
+            for ingress in INGRESSES
+            for reason in TLS_REASONS
+        }
         self.mllp_dropped = self._slot(MLLP_DROPPED)
         self.mllp = {outcome: self._slot(MLLP, outcome) for outcome in MLLP_OUTCOMES}
         self.mllp_refused = {reason: self._slot(MLLP_REFUSED, reason) for reason in MLLP_REFUSALS}
@@ -272,6 +298,10 @@ class Catalogue:
     def unread(self, segment: str) -> int:
         """The counter of values in this segment that no rule reads."""
         return self._unread.get(segment) or self._unread[OTHER]
+
+    def expires(self, listener: str) -> int:
+        """The gauge of this listener's certificate; 0 if it is new and there is no room for it."""
+        return self._slot(TLS_EXPIRES, listener)
 
     def breaker(self, endpoint: str) -> int:
         """The gauge of this endpoint's breaker."""

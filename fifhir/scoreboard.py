@@ -197,12 +197,13 @@ class Scoreboard:
     def rows(self) -> list[Row]:
         """One row for each worker there is, in the order of the slots."""
         now, events = time.monotonic(), tuple(self.catalogue.series[PROCESSED].values())
+        framed = tuple(self.catalogue.mllp_connections.values())
         return [
             Row(
                 slot=slot,
                 pid=slab.pid,
                 state=STATES[slab.state],
-                connections=slab.connections,
+                connections=slab.connections + int(sum(slab.words[each] for each in framed)),
                 in_flight=slab.in_flight,
                 events_total=int(sum(slab.words[event] for event in events)),
                 heartbeat_age_seconds=round(now - slab.heartbeat, 3),

@@ -33,7 +33,7 @@ PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 class Duty(Struct, frozen=True):
     """All that a worker needs; made before the fork and shared by every worker of a crew.
 
-    `frames` is the socket for MLLP, if there is one.
+    `places` are where it listens for MLLP.
     """
 
     sock: socket
@@ -42,7 +42,7 @@ class Duty(Struct, frozen=True):
     profiles: Profiles
     workflow: Workflow
     log: Log
-    frames: socket | None = None
+    places: tuple[mllp.Place, ...] = ()
 
 
 def run(duty: Duty, slot: int) -> int:
@@ -72,15 +72,15 @@ async def _serve(duty: Duty, slot: int) -> int:
     await upkeep.look()
     watch = loop.create_task(upkeep.run())
     server = api.serve(duty, slab, upkeep)
-    listener = mllp.serve(duty, duty.frames, slab) if duty.frames else None
+    listeners = [mllp.serve(duty, place, slab) for place in duty.places]
     Pulse(loop, slab, duty.log).beat()
     slab.state = READY
     await told_to_stop.wait()
     # The kernel ends a drain that hangs, even when no supervisor is left to do it.
     signal.alarm(math.ceil(patience) + 1)
     slab.state = DRAINING
-    drains = [each.drain(patience) for each in (server, listener) if each]
-    await asyncio.gather(*drains)
+    frames = (each.drain(patience) for each in listeners)
+    await asyncio.gather(server.drain(patience), *frames)
     watch.cancel()
     await duty.workflow.close()
     await store.close()

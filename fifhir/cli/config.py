@@ -54,12 +54,14 @@ def validate(
     from fifhir.cli.workflow_file import read
     from fifhir.config import load
     from fifhir.errors import ConfigError
+    from fifhir.listener import doors
 
     try:
         settings = load(file or config, os.environ if file is None else {}, {})
         if settings.workflow.config_path:
             read(settings.workflow.config_path)
         profiles(settings)
+        doors(settings.mllp)
     except ConfigError as fault:
         findings.show(fault.findings)
         raise typer.Exit(1) from None

@@ -60,6 +60,7 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
     """
     from fifhir.config import load
     from fifhir.daemon import Orders, run
+    from fifhir.listener import doors
     from fifhir.logs import Log
     from fifhir.workflow.engine import Workflow
 
@@ -78,20 +79,24 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
         """What the file, the variables, profiles and workflow say now; again at every reload."""
         settings = load(config, os.environ, flags)
         workflow = Workflow(_workflow(settings.workflow.config_path), log.write)
-        return Orders(settings, profiles(settings), workflow)
+        return Orders(settings, profiles(settings), workflow, doors(settings.mllp))
 
     raise typer.Exit(run(read(), log, reload=read, ready=_greet))
 
 
 def profiles(settings: "Settings") -> "Profiles":
     """All profiles the settings name; ConfigError also where one is named that is not there."""
+    from fifhir.listener import dotted
     from fifhir.profile.choosing import Profiles
     from fifhir.profile.loading import load_all
 
     wanted = settings.profiles
     known = Profiles(load_all(wanted.path) if wanted.path else None, wanted.rules, wanted.default)
-    if settings.mllp.profile:
-        known.check([("mllp.profile", settings.mllp.profile)])
+    known.check(
+        (dotted((*path, "profile")), listener.profile)
+        for path, listener in settings.mllp.open().items()
+        if listener.profile
+    )
     return known
 
 

@@ -11,9 +11,11 @@ import termios
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from fifhir import tls
 from fifhir.ingress.gate import Gate
 from fifhir.metrics import IN_FLIGHT
 from fifhir.scoreboard import Slab
+from fifhir.tls import Door
 
 
 class Member(Protocol):
@@ -25,11 +27,22 @@ class Member(Protocol):
     def check(self, now: float) -> None: ...
 
 
+class Owner(Protocol):
+    """Who a crowd works for.
+
+    `fail` is told of a fault that ended a task, `turn_away` why a peer did not come in by TLS
+    (one of `metrics.TLS_REASONS`) and what there is to say of its certificate.
+    """
+
+    def fail(self, error: BaseException) -> None: ...
+    def turn_away(self, reason: str, detail: str) -> None: ...
+
+
 class Crowd:
     """Every connection `gate` admitted, and every task they began.
 
-    `connect` makes the protocol of an accepted socket, which joins when it is connected; `fail`
-    is told of a fault that ended a task.
+    `connect` makes the protocol of an accepted socket, which joins when it is connected. With a
+    `door` it speaks TLS, and joins when the peer has shown that it may come in.
     """
 
     def __init__(
@@ -37,14 +50,17 @@ class Crowd:
         gate: Gate,
         slab: Slab,
         connect: Callable[[], asyncio.Protocol],
-        fail: Callable[[BaseException], None],
+        owner: Owner,
+        door: Door | None = None,
     ) -> None:
         self.draining = False
         self._loop = asyncio.get_running_loop()
         self._gate = gate
         self._words = slab.words
         self._connect = connect
-        self._fail = fail
+        self._owner = owner
+        self._door = door
+        self._tls: dict[str, Any] = door.options() if door else {}
         self._arrivals: set[asyncio.Task[None]] = set()
         self._members: set[Member] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -58,13 +74,21 @@ class Crowd:
 
     async def _attach(self, sock: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._connect, sock)
-        except OSError:  # the peer has gone before it was made
+            await self._loop.connect_accepted_socket(self._connect, sock, **self._tls)
+        except OSError as fault:  # without TLS: the peer has gone before it was made
             sock.close()
             self._gate.release()
+            if self._door:
+                self._owner.turn_away(tls.why(fault), tls.detail(fault))
 
     def join(self, member: Member) -> None:
+        """The connection is one of us, if its peer may come in."""
         self._members.add(member)
+        if self._door and not self._door.admits(
+            peer := member.transport.get_extra_info("ssl_object")
+        ):
+            member.transport.abort()
+            self._owner.turn_away("identity", ", ".join(sorted(tls.identities(peer))))
         if self.draining:
             member.retire()
 
@@ -86,7 +110,7 @@ class Crowd:
         self._words[IN_FLIGHT] -= 1
         self._changed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
+            self._owner.fail(error)
 
     def check(self, now: float) -> None:
         """Every connection has looked at the time."""

@@ -48,7 +48,7 @@ class Server:
         self._slab = slab
         self._board = board
         gate = Gate(loop, listener, limits.connections, self)
-        self.crowd = Crowd(gate, slab, lambda: Connection(self), application.fail)
+        self.crowd = Crowd(gate, slab, lambda: Connection(self), self)
         self._clock = loop.call_later(limits.tick, self._tick)
         keep_alive(listener, limits.write_timeout)
         gate.open()
@@ -88,6 +88,15 @@ class Server:
             self._alone = ALONE
         for connection in debtors:
             connection.flush()
+
+    # The crowd's side.
+
+    def fail(self, error: BaseException) -> None:
+        self.application.fail(error)
+
+    def turn_away(self, reason: str, detail: str) -> None:
+        self._slab.add(self._board.catalogue.tls_refused["http", reason])
+        self.application.complain(f"tls_{reason} {detail}".rstrip())
 
     # The gate's side.
 

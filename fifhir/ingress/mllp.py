@@ -7,14 +7,19 @@ import asyncio
 import socket
 from typing import Protocol
 
-from fifhir.config import Mllp, Settings
+from msgspec import Struct
+
+from fifhir import logs
+from fifhir.config import Settings
 from fifhir.ingress.crowd import Crowd
 from fifhir.ingress.gate import Gate, keep_alive
 from fifhir.ingress.mllp_connection import Connection
 from fifhir.ingress.receiving import Receiver
-from fifhir.logs import Log, place
+from fifhir.listener import ListenerSettings
+from fifhir.logs import Log
 from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import Scoreboard, Slab
+from fifhir.tls import Door
 from fifhir.workflow.engine import Workflow
 
 TICK = 0.25  # seconds; how often the times of all connections are looked at
@@ -35,11 +40,23 @@ class Duty(Protocol):
     def log(self) -> Log: ...
 
 
-def serve(duty: Duty, sock: socket.socket, slab: Slab) -> "Listener":
+class Place(Struct, frozen=True):
+    """Where a listener listens; with a `door` it speaks TLS there.
+
+    `name` is its address, which connections are counted under.
+    """
+
+    name: str
+    sock: socket.socket
+    settings: ListenerSettings
+    door: Door | None = None
+
+
+def serve(duty: Duty, place: Place, slab: Slab) -> "Listener":
     """MLLP is served on the running loop, until the listener is drained."""
-    settings, catalogue = duty.settings.mllp, duty.board.catalogue
-    receiver = Receiver(settings, duty.profiles, duty.workflow, catalogue, slab, duty.log)
-    return Listener(sock, receiver, settings, duty, slab)
+    catalogue = duty.board.catalogue
+    receiver = Receiver(place.settings, duty.profiles, duty.workflow, catalogue, slab, duty.log)
+    return Listener(place, receiver, duty, slab)
 
 
 class Listener:
@@ -48,22 +65,20 @@ class Listener:
     `held` counts the bytes of frames that are not answered yet, `now` is as fine as the tick.
     """
 
-    def __init__(
-        self, sock: socket.socket, receiver: Receiver, settings: Mllp, duty: Duty, slab: Slab
-    ) -> None:
+    def __init__(self, place: Place, receiver: Receiver, duty: Duty, slab: Slab) -> None:
         self.loop = loop = asyncio.get_running_loop()
         self.receiver = receiver
-        self.limits = settings
+        self.limits = place.settings
         self.now = loop.time()
         self.held = 0
         self._slab = slab
         self._board = duty.board
         self._log = duty.log
-        self._count = duty.board.catalogue.mllp_connections
+        self._count = duty.board.catalogue.mllp_connections[place.name]
         self._clock = loop.call_later(TICK, self._tick)
-        gate = Gate(loop, sock, settings.max_connections, self)
-        self.crowd = Crowd(gate, slab, lambda: Connection(self), self.fail)
-        keep_alive(sock, duty.settings.server.write_timeout)
+        gate = Gate(loop, place.sock, self.limits.max_connections, self)
+        self.crowd = Crowd(gate, slab, lambda: Connection(self), self, place.door)
+        keep_alive(place.sock, duty.settings.server.write_timeout)
         gate.open()
 
     async def drain(self, seconds: float) -> None:
@@ -88,12 +103,21 @@ class Listener:
     def drop(self, count: int) -> None:
         self._slab.add(self._board.catalogue.mllp_dropped, count)
 
+    # The crowd's side.
+
     def fail(self, error: BaseException) -> None:
         """A fault of ours ended the answer to a message."""
         self.receiver.fail("internal_error")
-        self._log.error(
-            "message failed", exception=type(error).__name__, place=place(error.__traceback__)
-        )
+        where = logs.place(error.__traceback__)
+        self._log.error("message failed", exception=type(error).__name__, place=where)
+
+    def turn_away(self, reason: str, detail: str) -> None:
+        """Nobody came in; who only knocked, as probes do, is not worth a line."""
+        self._slab.add(self._board.catalogue.tls_refused["mllp", reason])
+        if reason != "gone":
+            told = {"detail": detail} if detail else {}
+            source = self.limits.source
+            self._log.warn("tls connection refused", reason=reason, source=source, **told)
 
     # The gate's side.
 

@@ -11,10 +11,11 @@ import math
 from collections import deque
 from typing import Protocol
 
-from fifhir.config import Mllp
 from fifhir.ingress.crowd import Crowd, has_unread
+from fifhir.listener import ListenerSettings
 from fifhir.mllp import Framer
 
+TLS_HELLO = b"\x16\x03"  # how a peer begins that takes this for a port with TLS (RFC 8446, 5.1)
 BURST = 64  # messages in a row before other connections get their turn
 WAITING = 2  # messages that may wait before reading stops
 DEADLINE = 60.0  # seconds a message may run; each destination has a deadline of its own
@@ -32,7 +33,7 @@ class Receiver(Protocol):
 class Owner(Protocol):
     """What a connection needs of the listener it belongs to."""
 
-    limits: Mllp
+    limits: ListenerSettings
     now: float
     held: int
 
@@ -91,6 +92,10 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.deaf:
             return
+        if data.startswith(TLS_HELLO) and not self.framer.begun:
+            self._refuse("tls")
+            self._settle()
+            return
         framer, listener = self.framer, self.listener
         begun, held = framer.begun, framer.held
         messages = framer.feed(data)
@@ -109,10 +114,12 @@ class Connection(asyncio.Protocol):
         self._settle()
 
     def eof_received(self) -> bool:
-        """A peer that has shut down its side still gets the answers it waits for."""
+        """A peer that has shut down its side still gets the answers it waits for; not so in TLS."""
         self.half_closed = True
         self._hear_no_more()
-        return bool(self.task or self.queue) and not self.lingering
+        if self.lingering or not self.transport.can_write_eof():
+            return False
+        return bool(self.task or self.queue)
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -183,7 +190,7 @@ class Connection(asyncio.Protocol):
             return
         self.lingering = True
         self.since = self.listener.now
-        if self.half_closed:
+        if self.half_closed or not self.transport.can_write_eof():
             self.transport.close()
         else:
             self.transport.write_eof()

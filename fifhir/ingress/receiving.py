@@ -11,10 +11,10 @@ from functools import lru_cache
 
 from fifhir import ack, intake
 from fifhir.batch import split
-from fifhir.config import Mllp
 from fifhir.errors import MessageError
 from fifhir.ingress.counting import Sampler, count
 from fifhir.intake import Feed
+from fifhir.listener import ListenerSettings
 from fifhir.logs import Log
 from fifhir.metrics import Catalogue
 from fifhir.mllp import frame
@@ -22,13 +22,15 @@ from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import Slab
 from fifhir.workflow.engine import Workflow
 
+NOT_NOW = MessageError("not_now", "not accepted for a reason of ours; send it again", code="207")
+
 
 class Receiver:
     """Answers the messages of one listener."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a listener stands on
         self,
-        settings: Mllp,
+        settings: ListenerSettings,
         profiles: Profiles,
         workflow: Workflow,
         catalogue: Catalogue,
@@ -37,6 +39,7 @@ class Receiver:
     ) -> None:
         self._feed = Feed.of(settings.source, profiles, settings.profile)
         self._mode: ack.Mode = settings.ack
+        self._trouble = NOT_NOW if settings.on_transient == "AR" else None
         self._signature = ack.Signature(
             settings.application.encode(), settings.facility.encode(), settings.error_segment
         )
@@ -52,16 +55,19 @@ class Receiver:
         """The frames to send back, none for a message that wants none; None: no promise, close."""
         head = ack.header(message)
         wrong = ack.fault(head)
-        if wrong is None:
-            try:
-                if not await self._accept(message):
-                    return None
-            except MessageError as fault:
-                wrong = fault
         if wrong is not None:
             self._note(wrong)
         else:
-            self._count("accepted")
+            try:
+                if await self._accept(message):
+                    self._count("accepted")
+                elif self._trouble is None:
+                    return None
+                else:
+                    wrong = self._trouble
+            except MessageError as fault:
+                self._note(fault)
+                wrong = fault
         due = ack.codes(head, wrong, self._mode)
         return b"".join([self._acknowledge(head, code, wrong) for code in due])
 

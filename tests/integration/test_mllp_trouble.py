@@ -12,6 +12,7 @@ from fifhir.config import Settings
 from fifhir.errors import FifhirError
 from fifhir.event import EVENT_TYPES
 from fifhir.ingress import mllp, mllp_connection
+from fifhir.listener import ListenerSettings
 from fifhir.logs import Log
 from fifhir.metrics import Catalogue
 from fifhir.mllp import frame
@@ -20,6 +21,7 @@ from fifhir.scoreboard import Scoreboard
 from fifhir.workflow.config import DEFAULT
 from fifhir.workflow.engine import Workflow
 
+PLAIN = ListenerSettings()
 ADMIT = b"MSH|^~\\&|A|B|C|D|20260302||ADT^A01|%d|P|2.5\rPID|1||9\rPV1|1|I\r"
 
 
@@ -39,17 +41,20 @@ def failing_at(number: int, error: Exception) -> Callable[..., None]:
 
 
 def served(
-    write: Callable[..., None], talk: Callable[[int, mllp.Listener], Awaitable[None]]
+    write: Callable[..., None],
+    talk: Callable[[int, mllp.Listener], Awaitable[None]],
+    settings: ListenerSettings = PLAIN,
 ) -> Catalogue:
     """Let `talk` speak to a listener of which the workflow logs through `write`; its counts."""
-    catalogue = Catalogue(event_types=EVENT_TYPES)
+    catalogue = Catalogue(event_types=EVENT_TYPES, listeners=["here"])
     board = Scoreboard(catalogue, 1)
     sock = machine.listen("127.0.0.1", 0)
     log = Log(2, "error", "json")
-    duty = worker.Duty(sock, board, Settings(), Profiles(), Workflow(DEFAULT, write), log, sock)
+    place = mllp.Place("here", sock, settings)
+    duty = worker.Duty(sock, board, Settings(), Profiles(), Workflow(DEFAULT, write), log)
 
     async def run() -> None:
-        listener = mllp.serve(duty, sock, board.slab(0))
+        listener = mllp.serve(duty, place, board.slab(0))
         await asyncio.wait_for(talk(sock.getsockname()[1], listener), 20)
         await listener.drain(5)
         assert listener.held == 0

@@ -82,21 +82,27 @@ def test_every_variable_reaches_its_setting(variable: str, tmp_path: Path) -> No
         "dlq_enabled": "false",
         "max_in_flight_bytes": str(1 << 30),
         "rules": "[{source: lab, profile: lab}]",
+        "listeners": "[{port: 2576}]",
+        "tls_identities": "[urn:lab]",
+        "on_transient": "AR",
     }
+    tls = [f"FI_FHIR_MLLP_TLS_{file}_FILE" for file in ("CERT", "KEY", "CLIENT_CA")]
+    beside = dict.fromkeys(tls, "file") if variable.startswith("FI_FHIR_MLLP_TLS_") else {}
     words["api_keys"] = line = new_key("lab", ["parse"])[1]
     file = tmp_path / "keys"
     file.write_text(line + "\n")
     words["api_keys_file"] = str(file)
     text = words.get(key, "7s" if key.endswith("timeout") else "1024")
-    settings = load(None, {variable: text}, {})
-    value = getattr(getattr(settings, section), key.removesuffix("_file"))
+    settings = load(None, {**beside, variable: text}, {})
+    value = getattr(getattr(settings, section), key.removesuffix("_file"), None)
+    value = getattr(getattr(settings, section), key) if value is None else value
     if isinstance(value, Secret):
         assert value.reveal() == line
         return
     if isinstance(value, tuple):
         assert len(value) == 1
         return
-    assert str(value).lower() in (text, text.replace("s", ".0"))
+    assert str(value) in (text, text.title(), text.replace("s", ".0"))
     assert value != getattr(getattr(load(None, {}, {}), section), key)
 
 
@@ -105,8 +111,64 @@ def test_mllp_takes_no_port_and_no_address_that_is_not_its_own() -> None:
     (taken,) = faults(None, {**enabled, "FI_FHIR_MLLP_PORT": "9090"})
     assert taken.endswith("9090 is observability.metrics_port already")
     (open_to_all,) = faults(None, {**enabled, "FI_FHIR_MLLP_HOST": "0.0.0.0"})  # noqa: S104
-    assert "mllp.insecure" in open_to_all
+    assert "set insecure if the network in front of it is trusted" in open_to_all
     assert not load(None, {"FI_FHIR_MLLP_HOST": "0.0.0.0"}, {}).mllp.enabled  # noqa: S104
+
+
+SEVERAL = """\
+mllp:
+  enabled: true
+  source: hospital
+  frame_timeout: 3s
+  listeners:
+    - port: 2575
+    - {port: 2576, source: lab, ack: enhanced, frame_timeout: 10s}
+"""
+
+
+def test_a_listener_has_what_it_does_not_say_from_the_section(tmp_path: Path) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(SEVERAL)
+    first, second = load(str(file), {"FI_FHIR_MLLP_ACK": "application"}, {}).mllp.open().values()
+    assert (first.port, first.source, first.ack, first.frame_timeout) == (
+        *(2575, "hospital", "application", 3.0),
+    )
+    assert (second.port, second.source, second.ack, second.frame_timeout) == (
+        *(2576, "lab", "enhanced", 10.0),
+    )
+
+
+def test_every_listener_needs_its_own_port_and_says_who_may_send(tmp_path: Path) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text(SEVERAL.replace("2576", "9090, host: 0.0.0.0"))
+    (told,) = faults(file, {})
+    assert told.startswith(f"{file}:7:26: '0.0.0.0' is reachable from other machines and senders")
+    file.write_text(SEVERAL.replace("2576", "9090"))
+    assert faults(file, {}) == [f"{file}:7:14: 9090 is observability.metrics_port already"]
+    file.write_text(SEVERAL.replace("2576", "2575"))
+    assert faults(file, {}) == [f"{file}:7:14: 2575 is mllp.listeners[0].port already"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"CERT_FILE": "c"}, "a certificate and its key go together; one of the two is missing"),
+        ({"CLIENT_CA_FILE": "c"}, "needs tls_cert_file and tls_key_file as well"),
+        ({"IDENTITIES": "[urn:x]"}, "needs tls_client_ca_file: who is not asked has no identity"),
+    ],
+)
+def test_what_tls_needs_goes_together(keys: dict[str, str], told: str) -> None:
+    environ = {f"FI_FHIR_MLLP_TLS_{name}": value for name, value in keys.items()}
+    assert [fault.partition(": ")[2] for fault in faults(None, environ)] == [told]
+
+
+def test_an_identity_is_a_uri_or_a_pinned_key() -> None:
+    files = {f"FI_FHIR_MLLP_TLS_{name}_FILE": "f" for name in ("CERT", "KEY", "CLIENT_CA")}
+    good = f"[urn:lab, 'spiffe://here/lab', sha256:{'0a' * 32}]"
+    assert len(load(None, {**files, "FI_FHIR_MLLP_TLS_IDENTITIES": good}, {}).mllp.tls_identities)
+    for bad in ("lab", f"sha256:{'0A' * 32}", "'urn: x'"):
+        (told,) = faults(None, {**files, "FI_FHIR_MLLP_TLS_IDENTITIES": f"[{bad}]"})
+        assert "expected a URI, or sha256: and 64 hexadecimal digits" in told
 
 
 def test_the_service_variables_of_kubernetes_are_not_ours() -> None:
