@@ -31,8 +31,9 @@ def build(struct: str, source: Json, report: Report) -> Json:
         if value is None:
             continue
         place = found
-        for parent in parents:
-            place = place.setdefault(parent, {})
+        if parents:
+            for parent in parents:
+                place = place.setdefault(parent, {})
         if element not in place:
             place[element] = value
         elif isinstance(value, list):
@@ -55,28 +56,32 @@ def _reader(key: str) -> Callable[[Json], Any]:
 
 
 def _single(key: str, convert: Callable[[Any], Any]) -> Convert:
+    if "." not in key:  # it is there, or `build` would not ask
+        return lambda source, report: convert(source[key])
     read = _reader(key)
     return lambda source, report: convert(read(source))
 
 
 def _coded(key: str, name: str, convert: Callable[[str, Any, Report], Any]) -> Convert:
+    if "." not in key:
+        return lambda source, report: convert(name, source[key], report)
     read = _reader(key)
     return lambda source, report: convert(name, read(source), report)
 
 
 def _listed(key: str) -> Convert:
-    reads = [_reader(each) for each in key.split()]
+    keys = tuple(key.split())
 
     def convert(source: Json, report: Report) -> list[str] | None:
-        return [said for read in reads if (said := datatypes.text(read(source)))] or None
+        return [said for key in keys if (said := datatypes.text(source.get(key)))] or None
 
     return convert
 
 
 def _first(key: str) -> Convert:
-    reads = [_reader(each) for each in key.split()]
+    keys = tuple(key.split())
     return lambda source, report: next(
-        (said for read in reads if (said := datatypes.text(read(source)))), None
+        (said for key in keys if (said := datatypes.text(source.get(key)))), None
     )
 
 
