@@ -105,26 +105,51 @@ def triggers() -> Iterator[str]:
     """Yield a row for each event: the messages it is made of."""
     sent: dict[str, list[str]] = {name: [] for name in event.EVENTS}
     for (kind, trigger), found in tables.TRIGGERS.items():
-        sent[found.event].append(f"{kind.decode()}^{trigger.decode()}")
+        for each in found:
+            sent[each.event].append(f"{kind.decode()}^{trigger.decode()}")
+    conditions = {each.event: each.when for found in tables.TRIGGERS.values() for each in found}
     yield from header("`type`", "what happened", "messages")
     for name, cls in event.EVENTS.items():
         meaning = (getdoc(cls) or "").split(": ", 1)[-1].split(":")[0].rstrip(".")
-        yield row(f"`{name}`", meaning, ", ".join(sent[name]) or "any other")
+        messages = (", ".join(sent[name]) or "any other").replace("^*", "")
+        yield row(f"`{name}`", meaning, messages + condition(conditions.get(name, "")))
+
+
+def condition(name: str) -> str:
+    """Return what a message has to say beside its type, for its event to be this one."""
+    if not name:
+        return ""
+    path, values = tables.PREDICATES[name]
+    return f", if {path} is {' '.join(map(bytes.decode, values))}"
 
 
 def events() -> Iterator[str]:
     """Yield a table for each body an event may have, then one for each struct they are made of."""
     seen: dict[type[Struct], None] = dict.fromkeys(event.EVENTS.values())
     common = frozenset(item.encode_name for item in schema.shape(event.Meta).fields)
-    shown = [("Every event", event.Meta, frozenset[str]())]
+    shown: list[tuple[str, type[Struct], frozenset[str]]]
+    shown = [("Every event", event.Meta, frozenset())]
     shown.append(("Every event of a visit or a person", event.Visit, common))
-    shown += [(f"`{name}`", cls, common) for name, cls in event.EVENTS.items() if own_keys(cls)]
+    shown += [(title, cls, common) for title, cls in bodies()]
     for title, cls, left_out in shown:
         yield from struct_table(title, cls, left_out, seen)
     done: set[type[Struct]] = set(event.EVENTS.values())
     while waiting := [cls for cls in seen if cls not in done]:
         done.add(waiting[0])
         yield from struct_table(waiting[0].__name__, waiting[0], frozenset(), seen)
+
+
+def bodies() -> Iterator[tuple[str, type[Struct]]]:
+    """Yield each body that is not only a visit: the events that have it, and one of them."""
+    shared: dict[type[Struct], list[str]] = {}
+    events: dict[str, type[Struct]] = {**event.EVENTS}
+    for name, cls in events.items():
+        if own_keys(cls):
+            base = cls.__mro__[1]
+            has_own = base in (event.Meta, event.Visit) or own_keys(cls) != own_keys(base)
+            shared.setdefault(cls if has_own else base, []).append(f"`{name}`")
+    for cls, names in shared.items():
+        yield ", ".join(names), cls
 
 
 def own_keys(cls: type[Struct]) -> set[str]:
@@ -141,7 +166,8 @@ def struct_table(
     yield from header("key", "value")
     for item in schema.shape(cls).fields:
         if item.encode_name not in left_out:
-            yield row(f"`{item.encode_name}`", " or ".join(kinds(item.type, seen)))
+            words = dict.fromkeys(kinds(item.type, seen))
+            yield row(f"`{item.encode_name}`", " or ".join(words))
 
 
 def kinds(kind: inspect.Type, seen: dict[type[Struct], None]) -> Iterator[str]:
@@ -166,6 +192,8 @@ def kinds(kind: inspect.Type, seen: dict[type[Struct], None]) -> Iterator[str]:
         case inspect.BoolType():
             yield "true or false"
         case inspect.IntType():
+            yield "number"
+        case inspect.FloatType():
             yield "number"
 
 

@@ -521,10 +521,10 @@ def write(Plan plan not None, Tokens tokens not None, tuple given not None, zone
 
 
 cdef class Plans:
-    """Plans by message type; see the specification."""
+    """Cases by message type; see the specification."""
 
-    def __init__(self, dict plans not None):
-        self.plans = dict(plans)
+    def __init__(self, dict cases not None):
+        self.cases = dict(cases)
 
     def write(self, Tokens tokens not None, tuple given not None, zone not None):
         known = self.entry(tokens)
@@ -534,9 +534,11 @@ cdef class Plans:
         return None if unread else (known[0], text)
 
     cdef tuple entry(self, Tokens tokens):
-        """The name, the plan and the segments of the message's type; None to look closer."""
+        """The case a message is; None to look closer."""
         cdef Bytes at, end
         cdef PyObject* known
+        cdef Py_ssize_t count
+        cdef tuple case
         cdef bytes name
         if tokens.table.odd or tokens.liberties or tokens.table.component != 94:
             return None
@@ -544,13 +546,24 @@ cdef class Plans:
             return None
         tokens.place(&at, &end, 0, 9, 1, 0, 0)
         kind = PyBytes_FromStringAndSize(<const char*>at, _second(at, end) - at)
-        known = PyDict_GetItemWithError(self.plans, kind)
+        known = PyDict_GetItemWithError(self.cases, kind)
         if known == NULL:
             return None
-        for name in <tuple>(<tuple>known)[2]:
-            if tokens.tally(name) != 1:
+        for case in <tuple>known:
+            if case[3] is None or _applies(tokens, <tuple>case[3]):
+                break
+        else:
+            return None
+        for name in <tuple>case[2]:
+            count = tokens.tally(name)
+            if count == 0 or (count > 1 and name == b"PID"):
                 return None
-        return <tuple>known
+        return case
+
+
+cdef bint _applies(Tokens tokens, tuple condition) except -1:
+    at = tokens.find(condition[0])
+    return (tokens.cut(at, condition[1], 1, 1) if at >= 0 else b"") in <tuple>condition[2]
 
 
 cdef inline bint _has_own(const Table* t) noexcept:

@@ -20,13 +20,13 @@ cdef extern from *:
 
 cdef enum:
     CUTS = 32     # components of a repetition whose places are kept; later ones are searched
-    SLOTS = 16    # segments one frame may name, followers and inherited ones of one `each`
+    SLOTS = 32    # segments one frame may name, followers and inherited ones of one `each`
     WIDTH = 64    # fields a struct may have
     SHORT = 16    # bytes that are copied without asking how many
 
 cdef enum:  # kinds of nodes
-    TEXT, WHOLE, LINES, DATE, TIME, INSTANT, MAP, KNOWN, JOIN, GUARD, UNLESS, FIRST, PICK, MUST, STRUCT
-    REPEAT, TUPLE, EACH, SOME, HEAD, JOINED, ORDINAL, ANY, NUMBER, SUM, CONSTANT, GIVEN
+    TEXT, WHOLE, LINES, DATE, TIME, INSTANT, MAP, KNOWN, JOIN, GUARD, UNLESS, FIRST, PICK, MUST
+    STRUCT, REPEAT, TUPLE, EACH, SOME, HEAD, JOINED, ORDINAL, ANY, NUMBER, SUM, CONSTANT, GIVEN
     KINDS  # how many there are
 
 cdef struct Names:
@@ -53,6 +53,7 @@ cdef struct Node:       # small: a plan is walked once a message and should stay
     short base          # a placed struct: after which component its own begin
     bint placed         # a struct that stands at an address of its own
     bint direct         # its value lies in the segment at its slot, so that may tell it lacks
+    bint firm           # what is said where nothing was sent is not the default of its field
     Node* kids
     Group* group
     Entry* entries

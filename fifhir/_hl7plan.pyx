@@ -174,6 +174,9 @@ cdef class _Compiler:
         names = getattr(cls, "__struct_encode_fields__", ("",) * into.n)
         for i, name in zip(range(into.n), names):
             self._compile_key(&into.kids[i], name, i < into.least)
+            if i >= into.least:
+                default = cls.__struct_defaults__[i - into.least]
+                into.kids[i].firm = <object>into.kids[i].default is not default
         if node[3] is not None:
             self._address(into, (node[3][0], node[3][1], 0, 0))
             into.placed = True
@@ -638,7 +641,7 @@ cdef object _fields(Run* r, Frame* f, Node* node):
                 fifhir_failed()
             values[made] = value
             made += 1
-            if value != kid.default and made > used:
+            if (value != kid.default or kid.firm) and made > used:
                 used = made
         if r.valued == before and <object>node.default is not None:
             return <object>node.default

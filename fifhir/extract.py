@@ -5,7 +5,7 @@ unknown struct, key, path, function or code map stops the program there.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -36,7 +36,6 @@ _TEXTS = {
     "MISSING_MESSAGE_TYPE": "MSH-9 names no message type: nothing says what happened",
     "MISSING_MRG": "MRG segment is missing: nothing says what was merged",
     "MISSING_PID": "PID segment is missing: nothing says whose results these are",
-    "MISSING_PV1": "PV1 segment is missing",
     "MULTIPLE_PATIENTS": "message holds several patients; its segments are passed on unmapped",
     "NON_STANDARD_DELIMITERS": "MSH-2 is damaged; read as the standard delimiters",
     "UNKNOWN_SEGMENT": "line does not begin with a segment name; a text before it may end there",
@@ -171,7 +170,7 @@ class _Compiler:
         elif group.struct in vocabulary.STRUCTS:
             node = inner.struct(group.struct)
         else:
-            node = inner._leaf(tables.FIELDS[group.struct][""][0], "")
+            node = inner._row(tables.FIELDS[group.struct][""][0], "")
         if chosen:
             node = inner._guarded(chosen, node, UNSET)
         behind = self.own if group.behind == (b"",) else group.behind
@@ -220,12 +219,28 @@ def _plan(name: str) -> Plan:
 
 
 _PLANS = {tag: _plan(cls.__name__) for tag, cls in vocabulary.EVENTS.items()}
-_SIMPLE = Plans(
-    {
-        b"^".join(kind): (trigger.event, _PLANS[trigger.event], trigger.segments)
-        for kind, trigger in tables.TRIGGERS.items()
+
+
+def _cases(plans: Mapping[str, Plan]) -> dict[bytes, tuple[Any, ...]]:
+    """The triggers as the writer takes them."""
+    return {
+        b"^".join(kind): tuple(
+            (each.event, plans[each.event], each.segments, _condition(each)) for each in found
+        )
+        for kind, found in tables.TRIGGERS.items()
     }
-)
+
+
+def _condition(trigger: tables.Trigger) -> tuple[bytes, int, tuple[bytes, ...]] | None:
+    """Where to look whether a trigger applies, and what for."""
+    if not trigger.when:
+        return None
+    path, values = tables.PREDICATES[trigger.when]
+    segment, _, field = path.partition("-")
+    return segment.encode(), int(field), values
+
+
+_SIMPLE = Plans(_cases(_PLANS))
 
 
 # Messages to events.
@@ -284,7 +299,8 @@ def scribe(begun: "_Hash", source: str, profile: Profile) -> Scribe | None:
 
 def _kind(message: Message, profile: Profile) -> tuple[str, tuple[bytes, ...], bool]:
     """The type of a message's event, the segments it lacks, whether several patients are in it."""
-    trigger = _trigger(message.cut(0, 9), message.delimiters) or _trigger_of_evn(message)
+    triggers = _triggers(message.cut(0, 9), message.delimiters) or _triggers_of_evn(message)
+    trigger = next((each for each in triggers if _applies(message, each)), None)
     if trigger is None:
         return "unmapped_message", (), False
     found = message.census(trigger.segments)
@@ -307,18 +323,28 @@ def _unusual_kind(
 
 
 @lru_cache(maxsize=1024)
-def _trigger(sent: bytes, delimiters: bytes) -> tables.Trigger | None:
-    """The row for what MSH-9 holds."""
+def _triggers(sent: bytes, delimiters: bytes) -> tuple[tables.Trigger, ...]:
+    """The rows for what MSH-9 holds: of its trigger event, else of any of its message type."""
     kind, trigger = (*sent.split(delimiters[1:2], 2), b"", b"")[:2]
-    return tables.TRIGGERS.get((kind, trigger))
+    anyhow = tables.TRIGGERS.get((kind, tables.ANY_TRIGGER), ())
+    return tables.TRIGGERS.get((kind, trigger), anyhow)
 
 
-def _trigger_of_evn(message: Message) -> tables.Trigger | None:
-    """The row for a message whose MSH-9 names no trigger event but whose EVN-1 does."""
+def _triggers_of_evn(message: Message) -> tuple[tables.Trigger, ...]:
+    """The rows for a message whose MSH-9 names no trigger event but whose EVN-1 does."""
     at = message.find(b"EVN")
     if at < 0 or message.cut(0, 9, 1, 2):
-        return None
-    return tables.TRIGGERS.get((message.cut(0, 9, 1, 1), message.cut(at, 1, 1, 1)))
+        return ()
+    return tables.TRIGGERS.get((message.cut(0, 9, 1, 1), message.cut(at, 1, 1, 1)), ())
+
+
+def _applies(message: Message, trigger: tables.Trigger) -> bool:
+    condition = _condition(trigger)
+    if condition is None:
+        return True
+    segment, field, values = condition
+    at = message.find(segment)
+    return (message.cut(at, field, 1, 1) if at >= 0 else b"") in values
 
 
 def _incomplete(segment: str) -> MessageError:
@@ -376,4 +402,5 @@ def _place(message: Message, segment: int, field: int) -> str:
 
 
 def _warning(code: str, path: str) -> Warning:
-    return Warning(_PHASES.get(code, "semantic"), code, _TEXTS[code], path)
+    text = _TEXTS.get(code, f"{path} segment is missing")
+    return Warning(_PHASES.get(code, "semantic"), code, text, path)

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fifhir import extract, tables
+from fifhir import extract
 from fifhir.errors import MessageError
 
 TOKENIZERS = ("python", "compiled")
@@ -107,9 +107,7 @@ def built(
 def scribe(door: ModuleType) -> Any:
     """What writes all events there are behind that door."""
     plans = {tag: door.Plan(plan.slots, plan.node) for tag, plan in extract._PLANS.items()}
-    known = {
-        b"^".join(kind): (trigger.event, plans[trigger.event], trigger.segments)
-        for kind, trigger in tables.TRIGGERS.items()
-    }
     given = ("feed", "hl7v2", "default")
-    return door.Scribe(door.Plans(known), hashlib.sha256(b"feed\0"), given, "+01:00")
+    return door.Scribe(
+        door.Plans(extract._cases(plans)), hashlib.sha256(b"feed\0"), given, "+01:00"
+    )

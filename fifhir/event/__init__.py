@@ -12,8 +12,26 @@ from typing import TypeAlias, get_args
 import msgspec
 from msgspec import Struct
 
-from fifhir.event import admission, datatypes, meta, patient, result
+from fifhir.event import (
+    admission,
+    care,
+    clinical,
+    datatypes,
+    document,
+    exchange,
+    finance,
+    immunization,
+    master,
+    medication,
+    meta,
+    observation,
+    orders,
+    patient,
+    result,
+    scheduling,
+)
 from fifhir.event.admission import Admission, PatientAdmit, Prior
+from fifhir.event.care import CareEvent
 from fifhir.event.datatypes import (
     CodeableConcept,
     Coding,
@@ -23,9 +41,17 @@ from fifhir.event.datatypes import (
     Provider,
     Text,
 )
+from fifhir.event.document import DocumentEvent
+from fifhir.event.exchange import ExchangeEvent
+from fifhir.event.finance import FinanceEvent
+from fifhir.event.immunization import Immunization
+from fifhir.event.master import MasterFileEvent
+from fifhir.event.medication import MedicationEvent
 from fifhir.event.meta import Header, Meta, Segment, UnmappedMessage, Warning
+from fifhir.event.orders import OrderEvent
 from fifhir.event.patient import Patient, Visit
 from fifhir.event.result import LabResult
+from fifhir.event.scheduling import SchedulingEvent
 
 __all__ = [
     "EVENTS",
@@ -53,9 +79,39 @@ __all__ = [
     "event_type",
 ]
 
-Event: TypeAlias = Admission | LabResult | UnmappedMessage
+Event: TypeAlias = (
+    Admission
+    | LabResult
+    | OrderEvent
+    | MedicationEvent
+    | Immunization
+    | SchedulingEvent
+    | DocumentEvent
+    | FinanceEvent
+    | CareEvent
+    | MasterFileEvent
+    | ExchangeEvent
+    | UnmappedMessage
+)
 
-_FAMILIES: tuple[ModuleType, ...] = (datatypes, meta, patient, admission, result)
+_FAMILIES: tuple[ModuleType, ...] = (
+    datatypes,
+    meta,
+    patient,
+    observation,
+    clinical,
+    admission,
+    result,
+    orders,
+    medication,
+    immunization,
+    scheduling,
+    document,
+    finance,
+    care,
+    master,
+    exchange,
+)
 
 
 def _structs(module: ModuleType) -> dict[str, type[Struct]]:

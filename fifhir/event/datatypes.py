@@ -8,6 +8,7 @@ from typing import TypeAlias
 from msgspec import UNSET, Struct, UnsetType
 
 Text: TypeAlias = str | None
+Number: TypeAlias = int | float | str | None  # text where it cannot be told exactly
 
 
 class Coding(Struct, frozen=True, gc=False, omit_defaults=True):

@@ -14,12 +14,13 @@ class Trigger(NamedTuple):
     """Which event a message type and trigger event mean, and which segments it needs.
 
     `segments` are those it cannot be without, then those it should not be without; `needed` is
-    how many the former are.
+    how many the former are. With `when`, only messages of which that predicate is true.
     """
 
     event: str
     segments: tuple[bytes, ...]
     needed: int
+    when: str
 
 
 class Field(NamedTuple):
@@ -85,6 +86,17 @@ def _names(text: str) -> tuple[bytes, ...]:
     return tuple(b"" if name == b"_" else name for name in text.encode().split())
 
 
+def _triggers() -> dict[tuple[bytes, bytes], tuple[Trigger, ...]]:
+    """By message type and trigger event, alternatives: the first that applies."""
+    found: dict[tuple[bytes, bytes], tuple[Trigger, ...]] = {}
+    for row in _family_rows("triggers"):
+        kind = (row["message_type"].encode(), row["trigger"].encode())
+        requires, expects = _names(row["requires"]), _names(row["expects"])
+        trigger = Trigger(row["event"], requires + expects, len(requires), row["when"])
+        found[kind] = (*found.get(kind, ()), trigger)
+    return found
+
+
 def _fields() -> dict[str, dict[str, list[Field]]]:
     found: dict[str, dict[str, list[Field]]] = defaultdict(lambda: defaultdict(list))
     for row in _family_rows("fields"):
@@ -119,14 +131,8 @@ CHARSETS = {row["name"]: row["codec"] for row in rows("codes/charsets.csv")}
 DAMAGED_DELIMITERS = {
     row["sent"].encode(): row["meant"].encode() for row in rows("codes/delimiters.csv")
 }
-TRIGGERS = {
-    (row["message_type"].encode(), row["trigger"].encode()): Trigger(
-        row["event"],
-        _names(row["requires"]) + _names(row["expects"]),
-        len(_names(row["requires"])),
-    )
-    for row in _family_rows("triggers")
-}
+ANY_TRIGGER = b"*"
+TRIGGERS = _triggers()
 FIELDS = _fields()
 GROUPS = {row["item"]: _group(row) for row in _family_rows("groups")}
 PREDICATES = {

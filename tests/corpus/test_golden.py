@@ -85,12 +85,12 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "ordering_provider": None,
     },
     "dft_p03_sample": {
-        "type": "unmapped_message",
+        "type": "financial_transaction",
         "source_message_id": "MSG00004",
         "header.message_type": "DFT",
     },
     "mdm_t02_sample": {
-        "type": "unmapped_message",
+        "type": "document_original",
         "source_message_id": "MSG00001",
         "header.trigger_event": "T02",
     },

@@ -27,10 +27,10 @@ def event(raw: bytes) -> dict[str, Any]:
     return dict(one)
 
 
-@pytest.mark.parametrize(("kind", "trigger"), tables.TRIGGERS)
+@pytest.mark.parametrize(("kind", "trigger"), [key for key in tables.TRIGGERS if key[0] == b"ADT"])
 def test_every_trigger_of_the_table_becomes_its_event(kind: bytes, trigger: bytes) -> None:
     found = event(message(kind, trigger, PATIENT, PRIOR, VISIT))
-    assert found["type"] == tables.TRIGGERS[kind, trigger].event
+    assert found["type"] == tables.TRIGGERS[kind, trigger][0].event
     assert found["header"]["trigger_event"] == trigger.decode()
     assert found["patient"]["mrn"] == "7001"
     assert found["encounter"]["location"]["unit"] == "4E"
