@@ -16,7 +16,8 @@ from fifhir.extract import extract, extract_json, scribe
 from fifhir.message import Message, Scribe, open_message, uuid_text
 from fifhir.profile import DEFAULT, Profile
 from fifhir.profile.choosing import Choice, Profiles, Sender
-from fifhir.workflow.engine import Outcome, Workflow
+from fifhir.workflow.engine import Workflow
+from fifhir.workflow.outcome import Outcome
 from fifhir.written import Written
 
 _MARKS = (b"MSH", b"FHS", b"BHS", b"BTS", b"FTS")  # what begins or ends a message in a stream

@@ -92,6 +92,11 @@ ACTION_ERRORS = Family(
     ("action_type", "route_name", "error_type"),
 )
 DLQ_SIZE = Family("workflow_dlq_size", "Dead letters waiting for an operator.", "max")
+UNKEPT = Family(
+    "fi_fhir_dlq_write_failures_total",
+    "Dead letters the store did not take; the message was answered as not accepted.",
+    "counter",
+)
 BREAKER = Family(
     "workflow_circuit_breaker_state",
     "0 closed, 1 half-open, 2 open; the worst of the workers.",
@@ -168,7 +173,7 @@ LOOP_LAG = Family("fi_fhir_event_loop_lag_seconds", "The longest recent delay of
 LOST_LINES = Family("fi_fhir_log_lines_dropped_total", "Log lines nobody took.", "counter")
 
 FAMILIES = (
-    *(PROCESSED, IN_PROGRESS, DURATION, ACTION_ERRORS, DLQ_SIZE, BREAKER, REJECTED, ERRORS),
+    *(PROCESSED, IN_PROGRESS, DURATION, ACTION_ERRORS, DLQ_SIZE, UNKEPT, BREAKER, REJECTED, ERRORS),
     *(MLLP_OPEN, MLLP, MLLP_REFUSED, MLLP_DROPPED, TLS_REFUSED, TLS_EXPIRES),
     *(LOOKED, UNREAD),
     *(HTTP, OPEN, CAPPED, RESPAWNS, RELOADED, LOOP_LAG, LOST_LINES),
@@ -206,6 +211,7 @@ class Catalogue:
         self._event_types = tuple(event_types)
         self._events: dict[tuple[str, str, bool], int] = {}
         self.dlq_size = self._slot(DLQ_SIZE)
+        self.unkept = self._slot(UNKEPT)
         self.capped = self._slot(CAPPED)
         self.reloaded = self._slot(RELOADED)
         self.mllp_connections = {name: self._slot(MLLP_OPEN, name) for name in listeners}

@@ -38,10 +38,12 @@ class Sink(Protocol):
     """Carries out one action of one route. Made before the fork; opens nothing before it is used.
 
     `destination` is where it delivers to (scheme://host:port), what breaker, limiter and metrics
-    are named by; empty if nothing can be out of reach.
+    are named by; empty if nothing can be out of reach. `idempotent` says whether a delivery may be
+    repeated when nobody knows whether it arrived.
     """
 
     destination: str
+    idempotent: bool
 
     async def deliver(self, parcel: Parcel) -> None:
         """The destination has confirmed; DeliveryError if it has not."""

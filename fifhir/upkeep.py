@@ -33,6 +33,10 @@ class Upkeep:
         """A delivery the rate limiter turned away is counted."""
         self._slab.add(self._catalogue.rejected(endpoint))
 
+    def unkept(self) -> None:
+        """A dead letter that the store did not take is counted."""
+        self._slab.add(self._catalogue.unkept)
+
     async def run(self) -> None:
         """Look again every few seconds, until cancelled."""
         while True:

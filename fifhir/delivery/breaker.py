@@ -17,7 +17,11 @@ class State(IntEnum):
 
 
 class Breaker:
-    """The breaker of one destination in one worker."""
+    """The breaker of one destination in one worker.
+
+    A call that may begin gets a pass, which its end has to show: what began before the state
+    changed says nothing about the destination as it is now.
+    """
 
     def __init__(self, failures: int, successes: int, pause: float) -> None:
         self._failures = failures
@@ -27,32 +31,46 @@ class Breaker:
         self._until = 0.0
         self._probing = False
         self._state = State.CLOSED
+        self._pass = 1  # of the state that is now
 
     def state(self, now: float) -> State:
         """What it is; an open one becomes half-open by time alone."""
         if self._state is State.OPEN and now >= self._until:
-            self._state, self._row, self._probing = State.HALF_OPEN, 0, False
+            self._become(State.HALF_OPEN)
         return self._state
 
-    def admits(self, now: float) -> bool:
-        """Whether a call may begin. One that may has to be told of with `good` or `bad`."""
-        state = self.state(now)
-        if state is State.HALF_OPEN and not self._probing:
-            self._probing = True
-            return True
-        return state is State.CLOSED
+    def enter(self, now: float) -> int:
+        """The pass of a call that may begin, 0 if none may. Its end is told by `good` or `bad`."""
+        match self.state(now):
+            case State.OPEN:
+                return 0
+            case State.HALF_OPEN if self._probing:
+                return 0
+            case State.HALF_OPEN:
+                self._probing = True
+        return self._pass
 
-    def good(self, now: float) -> None:
+    def good(self, shown: int) -> None:
         """A call went well."""
-        if self.state(now) is State.CLOSED:
+        if shown != self._pass:
+            return
+        if self._state is State.CLOSED:
             self._row = 0
-        elif self._state is State.HALF_OPEN:
-            self._row, self._probing = self._row + 1, False
-            if self._row >= self._successes:
-                self._state, self._row = State.CLOSED, 0
+            return
+        self._probing = False
+        self._row += 1
+        if self._row >= self._successes:
+            self._become(State.CLOSED)
 
-    def bad(self, now: float) -> None:
+    def bad(self, shown: int, now: float) -> None:
         """A call failed in a way that says the destination is unwell."""
-        state, self._row = self.state(now), self._row + 1
-        if state is State.HALF_OPEN or (state is State.CLOSED and self._row >= self._failures):
-            self._state, self._row, self._until = State.OPEN, 0, now + self._pause
+        if shown != self._pass:
+            return
+        self._row += 1
+        if self._state is State.HALF_OPEN or self._row >= self._failures:
+            self._become(State.OPEN)
+            self._until = now + self._pause
+
+    def _become(self, state: State) -> None:
+        self._state, self._row, self._probing = state, 0, False
+        self._pass += 1

@@ -7,7 +7,8 @@ from fifhir.intake import Feed, opened
 from fifhir.metrics import Catalogue
 from fifhir.scoreboard import Slab
 from fifhir.unread import counts
-from fifhir.workflow.engine import TRANSFORM, ActionResult, Outcome
+from fifhir.workflow.engine import TRANSFORM
+from fifhir.workflow.outcome import ActionResult, Outcome
 from fifhir.written import Written
 
 PAUSE = 0.1  # seconds between two messages that are looked at; all of them on a quiet feed

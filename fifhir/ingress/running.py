@@ -28,7 +28,8 @@ from fifhir.ingress.messages import Broken, broken, unreadable, walk
 from fifhir.intake import Feed
 from fifhir.metrics import Catalogue
 from fifhir.scoreboard import Slab
-from fifhir.workflow.engine import ActionResult, Outcome, Workflow
+from fifhir.workflow.engine import Workflow
+from fifhir.workflow.outcome import ActionResult, Outcome
 from fifhir.written import Written
 
 _to_json = msgspec.json.Encoder().encode

@@ -1,20 +1,55 @@
 """Every action there is: its name in a workflow, and the sink that carries it out.
 
 A sink's file holds its config struct, that struct's descriptions and its `deliver`. To add one:
-write the file, add it to `ActionConfig` and to `SINKS`, and take its name out of `LATER`.
+write the file, add it to `ActionConfig` and to `make`, and take its name out of `LATER`.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias, assert_never
 
+from fifhir.logs import Write
 from fifhir.parcel import Sink
+from fifhir.sinks.database import DatabaseConfig, DatabaseSink
+from fifhir.sinks.event_store import EventStoreConfig, EventStoreSink
+from fifhir.sinks.exec import ExecConfig, ExecSink
+from fifhir.sinks.fhir import FhirConfig, FhirSink
+from fifhir.sinks.file import FileConfig, FileSink
+from fifhir.sinks.http import Web
 from fifhir.sinks.log import LogConfig, LogSink
 from fifhir.sinks.webhook import WebhookConfig, WebhookSink
 
-ActionConfig: TypeAlias = LogConfig | WebhookConfig
+ActionConfig: TypeAlias = (
+    DatabaseConfig
+    | EventStoreConfig
+    | ExecConfig
+    | FhirConfig
+    | FileConfig
+    | LogConfig
+    | WebhookConfig
+)
 """What an action may be in a workflow, told apart by `type`."""
 
-SINKS: dict[str, Callable[[Any, str, Any], Sink]] = {"log": LogSink, "webhook": WebhookSink}
-
-LATER = frozenset({"database", "email", "event_store", "exec", "fhir", "file", "queue"})
+LATER = frozenset({"email", "queue"})
 """Actions of the same format that this release does not carry out: refused, never ignored."""
+
+
+def make(config: ActionConfig, route: str, write: Write, web: Web) -> Sink:  # noqa: PLR0911 - one a kind
+    """The sink of an action of this route. Nothing is opened before its first delivery.
+
+    `write` puts a line in the log; `web` is the HTTP client that all actions of a worker share.
+    """
+    match config:
+        case DatabaseConfig():
+            return DatabaseSink(config)
+        case EventStoreConfig():
+            return EventStoreSink(config)
+        case ExecConfig():
+            return ExecSink(config)
+        case FhirConfig():
+            return FhirSink(config, web)
+        case FileConfig():
+            return FileSink(config)
+        case LogConfig():
+            return LogSink(config, route, write)
+        case WebhookConfig():
+            return WebhookSink(config, web)
+    assert_never(config)

@@ -35,6 +35,7 @@ class LogSink:
     """Carries out one `log` action of one route."""
 
     destination = ""
+    idempotent = True
 
     def __init__(self, config: LogConfig, route: str, write: Write) -> None:
         self._config = config

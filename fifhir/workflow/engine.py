@@ -6,25 +6,25 @@ failed, and then nobody may be promised anything.
 
 import asyncio
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from time import monotonic, perf_counter
-from typing import Literal
+from typing import Protocol
 
 from msgspec import Struct
-from msgspec.json import encode
 
-from fifhir.delivery.breaker import Breaker
-from fifhir.delivery.courier import Courier, Gauges, Undelivered
-from fifhir.errors import DeliveryError, FifhirError, StoreError, TransformFault
+from fifhir import sinks
+from fifhir.delivery.courier import Courier, Destination, Gauges, Undelivered
+from fifhir.errors import FifhirError, StoreError, TransformFault
 from fifhir.logs import Write
 from fifhir.parcel import Parcel, key
 from fifhir.profile.config import CodeMapping
 from fifhir.resilience import Resilience
-from fifhir.sinks import SINKS, ActionConfig
+from fifhir.sinks import ActionConfig
+from fifhir.sinks.http import Web
 from fifhir.store import DeadLetter
-from fifhir.store.sqlite import SqliteStore
 from fifhir.workflow.config import RouteConfig, WorkflowConfig
 from fifhir.workflow.filter import Index
+from fifhir.workflow.outcome import ActionResult, Outcome
 from fifhir.workflow.transform import Change, compile
 from fifhir.written import Written
 
@@ -33,46 +33,28 @@ TRANSFORM = "transform"  # the kind of a letter whose event has not been through
 PLAIN = Resilience(retry_max=0, timeout=60.0)  # for an action that has no such keys
 
 
-class ActionResult(Struct, frozen=True):
-    """What one action of one route came to; `error` is fixed text, never a field's value.
+class Signs(Gauges, Protocol):
+    """What a workflow shows of itself while it runs."""
 
-    Kept: it failed, and `letter` is the id of its dead letter. Failed: that was not kept either.
-    """
-
-    route: str
-    action: str
-    status: Literal["delivered", "kept", "failed", "skipped"]
-    duration_ms: float
-    error: str = ""
-    error_type: str = ""
-    letter: str = ""
+    def unkept(self) -> None: ...
 
 
-class Outcome(Struct, frozen=True):
-    """Who took an event. No route matched is a success: nothing was asked for."""
+class Grave(Protocol):
+    """Where dead letters are kept."""
 
-    routes_matched: tuple[str, ...]
-    actions: tuple[ActionResult, ...]
-    undecided: int = 0
-    """Routes whose condition had no answer for the event, so that it did not take them."""
-
-    @property
-    def success(self) -> bool:
-        """Whether every action was delivered or is kept: the promise may be given."""
-        return all(action.status != "failed" for action in self.actions)
-
-    @property
-    def kept(self) -> bool:
-        """Whether an action has become a dead letter."""
-        return any(action.status == "kept" for action in self.actions)
+    async def bury(self, letters: Sequence[DeadLetter]) -> None: ...
 
 
 class _Route(Struct, frozen=True):
-    """A route ready to run: its name, and each action's name with its courier."""
+    """A route ready to run: its name, and each action's name with its courier.
+
+    `distant` is one of which an action reaches out of this process.
+    """
 
     name: str
     change: Change | None
     actions: tuple[tuple[str, Courier], ...]
+    distant: bool
 
 
 class Workflow:
@@ -84,11 +66,9 @@ class Workflow:
     """
 
     def __init__(self, config: WorkflowConfig, write: Write) -> None:
-        breakers: dict[str, Breaker] = {}
-        routes = [
-            (route.filter, _compiled(route, config.mappings, write, breakers))
-            for route in config.routes
-        ]
+        self._web = Web()
+        yard = _Yard(config.mappings, write, self._web)
+        routes = [(route.filter, yard.route(route)) for route in config.routes]
         self.name = config.name
         self.routes = tuple(route.name for _, route in routes)
         self.actions = tuple(
@@ -101,18 +81,18 @@ class Workflow:
             for index, (_, courier) in enumerate(route.actions)
         }
         self._changes = {route.name: route.change for _, route in routes}
-        found = {courier.sink.destination for courier in self._couriers.values()}
-        self.endpoints = tuple(sorted(found - {""}))
+        self.endpoints = tuple(sorted(yard.destinations))
         self._index = Index(routes)
-        self._store: SqliteStore | None = None
+        self._grave: Grave | None = None
+        self._signs: Signs | None = None
         self._write = write
         self._told: dict[str, float] = {}
 
-    def open(self, store: SqliteStore | None, gauges: Gauges | None) -> None:
-        """From now on what fails is kept in `store`, and breakers show in `gauges`."""
-        self._store = store
+    def open(self, grave: Grave | None, signs: Signs | None) -> None:
+        """From now on what fails is kept in `grave`, and `signs` show how destinations are."""
+        self._grave, self._signs = grave, signs
         for courier in self._couriers.values():
-            courier.gauges = gauges
+            courier.gauges = signs
 
     def publish(self) -> None:
         """The gauges show what the breakers are now: an open one changes by time alone."""
@@ -123,6 +103,7 @@ class Workflow:
         """No sink has a connection open."""
         for courier in self._couriers.values():
             await courier.sink.close()
+        await self._web.close()
 
     async def run(self, written: Written, raw: bytes, *, dry_run: bool = False) -> Outcome:
         """Every action of every matching route has been tried, whatever failed.
@@ -136,12 +117,13 @@ class Workflow:
         names = tuple(route.name for route in routes)
         if dry_run:
             return Outcome(names, tuple(_skipped(routes)), len(undecided))
-        if len(routes) == 1:
-            results = await self._run(routes[0], written, raw)
+        if sum([route.distant for route in routes]) > 1:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._run(route, written, raw)) for route in routes]
+            done = [task.result() for task in tasks]
         else:
-            groups = await asyncio.gather(*(self._run(route, written, raw) for route in routes))
-            results = [result for group in groups for result in group]
-        return Outcome(names, tuple(results), len(undecided))
+            done = [await self._run(route, written, raw) for route in routes]
+        return Outcome(names, tuple([each for results in done for each in results]), len(undecided))
 
     def _tell(self, route: str, reason: str) -> None:
         """The log says once a minute that a route's condition had no answer."""
@@ -164,8 +146,7 @@ class Workflow:
 
     async def _unchanged(self, fault: TransformFault, parcel: Parcel) -> ActionResult:
         """The action is kept: it cannot have the event as its route wants it."""
-        failure = DeliveryError(TRANSFORM, str(fault))
-        return await self._keep(parcel, Undelivered(failure, 1), perf_counter())
+        return await self._keep(parcel, Undelivered(TRANSFORM, str(fault), 1), perf_counter())
 
     async def _attempt(self, courier: Courier, parcel: Parcel) -> ActionResult:
         started = perf_counter()
@@ -183,11 +164,13 @@ class Workflow:
         failed = ActionResult(
             *(parcel.route, parcel.action, "failed", elapsed, str(fault), fault.kind)
         )
-        if self._store is None:
+        if self._grave is None:
             return failed
         try:
-            await self._store.bury([letter])
+            await self._grave.bury([letter])
         except StoreError as trouble:
+            if self._signs:
+                self._signs.unkept()
             self._write("error", "dlq write failed", route=parcel.route, reason=str(trouble))
             return failed
         self._write(
@@ -219,52 +202,48 @@ class Workflow:
                 Parcel(written, letter.raw, letter.route, letter.action, letter.action_index)
             )
         except TransformFault as fault:
-            raise Undelivered(DeliveryError(TRANSFORM, str(fault)), 1) from None
+            raise Undelivered(TRANSFORM, str(fault), 1) from None
         except Undelivered as fault:
             if untransformed:  # the letter still holds the event as it was, and has to say so
-                raise Undelivered(DeliveryError(TRANSFORM, str(fault)), fault.attempts) from fault
+                raise Undelivered(TRANSFORM, str(fault), fault.attempts) from fault
             raise
 
 
-def _compiled(
-    route: RouteConfig,
-    mappings: tuple[CodeMapping, ...],
-    write: Write,
-    breakers: dict[str, Breaker],
-) -> _Route:
-    return _Route(
-        route.name,
-        compile(route.transform, mappings) if route.transform else None,
-        tuple(
-            (str(action.__struct_config__.tag), _courier(action, route.name, write, breakers))
+class _Yard:
+    """Builds routes; actions with the same destination share what is the destination's."""
+
+    def __init__(self, mappings: tuple[CodeMapping, ...], write: Write, web: Web) -> None:
+        self.destinations: dict[str, Destination] = {}
+        self._mappings = mappings
+        self._write = write
+        self._web = web
+
+    def route(self, route: RouteConfig) -> _Route:
+        actions = tuple(
+            (str(action.__struct_config__.tag), self._courier(action, route.name))
             for action in route.actions
-        ),
-    )
-
-
-def _courier(
-    action: ActionConfig, route: str, write: Write, breakers: dict[str, Breaker]
-) -> Courier:
-    """Actions with the same destination share its breaker; the first one's numbers count."""
-    sink = SINKS[str(action.__struct_config__.tag)](action, route, write)
-    keys = action if isinstance(action, Resilience) else PLAIN
-    breaker = None
-    if keys.circuit_breaker:
-        breaker = breakers.setdefault(
-            sink.destination,
-            Breaker(
-                keys.circuit_failure_threshold, keys.circuit_success_threshold, keys.circuit_timeout
-            ),
         )
-    return Courier(sink, keys, breaker)
+        return _Route(
+            route.name,
+            compile(route.transform, self._mappings) if route.transform else None,
+            actions,
+            any(courier.sink.destination for _, courier in actions),
+        )
+
+    def _courier(self, action: ActionConfig, route: str) -> Courier:
+        """Of the actions with a breaker for the same destination, the first one's keys count."""
+        sink = sinks.make(action, route, self._write, self._web)
+        keys = action if isinstance(action, Resilience) else PLAIN
+        name = sink.destination
+        known = self.destinations.setdefault(name, Destination(name)) if name else None
+        return Courier(sink, keys, known)
 
 
 def _changed(change: Change | None, written: Written) -> Written:
     """The event as a route's actions see it."""
     if change is None:
         return written
-    json = encode(change(written.document))
-    return Written(written.type, written.id, written.source, json)
+    return written.changed(change(written.document))
 
 
 def _parcels(route: _Route, written: Written, raw: bytes) -> Iterable[Parcel]:

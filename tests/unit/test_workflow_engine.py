@@ -8,8 +8,9 @@ import pytest
 
 from fifhir.event import Event, Header, LabResult, PatientAdmit, UnmappedMessage, encode, event_type
 from fifhir.workflow.config import DEFAULT, load
-from fifhir.workflow.engine import Outcome, Workflow
+from fifhir.workflow.engine import Workflow
 from fifhir.workflow.filter import Filter, Index
+from fifhir.workflow.outcome import Outcome
 from fifhir.written import Written
 
 
