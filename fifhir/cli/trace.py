@@ -142,8 +142,25 @@ def _route(route: "RouteConfig", event: "Event") -> dict[str, Any]:
     ):
         if wanted and found not in wanted:
             reasons.append(f"{key} is {found}, not {' or '.join(wanted)}")
+    if route.filter.condition.strip() and (reason := _condition(route.filter.condition, event)):
+        reasons.append(reason)
     actions = [str(action.__struct_config__.tag) for action in route.actions]
     return {"route": route.name, "matches": not reasons, "reasons": reasons, "actions": actions}
+
+
+def _condition(text: str, event: "Event") -> str:
+    """Why a condition does not hold; "" if it does."""
+    import msgspec
+
+    from fifhir import cel
+    from fifhir.errors import CelFault
+    from fifhir.event import encode
+
+    try:
+        holds = cel.compile(text)(msgspec.json.decode(encode(event)))
+    except CelFault as fault:
+        return f"its condition has no answer for this event: {fault}"
+    return "" if holds else "its condition does not hold"
 
 
 def _print(told: dict[str, Any], *, json: bool, only_unread: bool) -> None:

@@ -18,6 +18,9 @@ ROUTES = """
 name: w
 routes:
   - {name: all, actions: [{type: log}]}
+  - {name: women, filter: {condition: event.patient.gender == 'F'}, actions: [{type: log}]}
+  - {name: teapots, filter: {condition: event.patient.mrn == 'M1'}, actions: [{type: log}]}
+  - {name: kettles, filter: {condition: event.patient.mrn == 'M2'}, actions: [{type: log}]}
   - {name: labs, filter: {event_type: lab_result, source: lab}, actions: [{type: log}]}
 """
 
@@ -58,6 +61,9 @@ def test_routes_say_why_they_do_not_take_it(file: Path, tmp_path: Path) -> None:
     assert "route all takes it: log" in done.stdout
     why = "event_type is patient_admit, not lab_result; source is unknown, not lab"
     assert f"route labs does not: {why}" in done.stdout
+    assert "route women does not: its condition has no answer for this event: " in done.stdout
+    assert "route teapots takes it: log" in done.stdout
+    assert "route kettles does not: its condition does not hold" in done.stdout
 
 
 def test_only_what_is_not_read(file: Path) -> None:
