@@ -52,5 +52,5 @@ class Immunization(Visit, frozen=True, gc=False, omit_defaults=True, tag="immuni
 
     immunization: Vaccination | UnsetType = UNSET
     administered_date: Text = ""
-    performer: Text = ""
+    performer: Provider | UnsetType = UNSET
     immunizations: tuple[Vaccination, ...] = ()

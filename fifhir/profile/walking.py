@@ -65,7 +65,8 @@ class Walk:
         if found:
             for name, of, part in _heads(cls):
                 if of in found:
-                    found[name] = getattr(found[of][0], part)
+                    first = found[of][0]
+                    found[name] = getattr(first, part) if part else first
             value = structs.replace(value, **found)
         change = self._changes.get(cls)
         return change(value, place, tell) if change else value
@@ -100,13 +101,13 @@ def _ways(cls: type[Struct], wanted: frozenset[type[Struct]]) -> tuple[_Way, ...
 
 @cache
 def _heads(cls: type[Struct]) -> tuple[tuple[str, str, str], ...]:
-    """The fields that are part of a list's first item: their name, the list's, the part."""
+    """The fields that are a list's first item or part of it: their name, the list's, the part."""
     kind = inspect.type_info(cls)
     assert isinstance(kind, inspect.StructType)
     rows = {item.name: _row(cls, item.encode_name) for item in kind.fields}
     lists = {row.arg: name for name, row in rows.items() if row.kind == "each"}
-    heads = [(name, *row.arg.split(".")) for name, row in rows.items() if row.kind == "head"]
-    return tuple((name, lists[item], part) for name, item, part in heads if item in lists)
+    heads = [(name, row.arg.partition(".")) for name, row in rows.items() if row.kind == "head"]
+    return tuple((name, lists[item], part) for name, (item, _, part) in heads if item in lists)
 
 
 def _row(cls: type[Struct], key: str) -> tables.Field:
