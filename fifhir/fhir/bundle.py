@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from fifhir.fhir import datatypes, resources
+from fifhir.fhir import clinical, datatypes, resources
 from fifhir.fhir.datatypes import Json
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://gitlab.flexinfer.ai/libs/fi-fhir")
@@ -22,6 +22,14 @@ Strategy: TypeAlias = Literal["put", "conditional_create", "conditional_update"]
 _IDENTIFIED = frozenset({"Patient", "Practitioner"})  # US Core asks for an identifier
 _URN = "urn:uuid:"
 OWN = "https://gitlab.flexinfer.ai/libs/fi-fhir/id"  # the system of identifiers made here
+
+
+_LISTS = (
+    ("immunizations", clinical.immunization, "patient"),
+    ("diagnoses", clinical.condition, "subject"),
+    ("procedures", clinical.procedure, "subject"),
+    ("allergies", clinical.allergy, "patient"),
+)
 
 
 class Issue(Struct, frozen=True):
@@ -72,6 +80,7 @@ class _Maker:
             self._merge(patient)
         if self.event.get("results") or self.event.get("orders"):
             self._results(patient, encounter, sender)
+        self._clinical(patient, encounter)
         self._provenance(sender)
 
     def _report(self, name: str, text: str) -> None:
@@ -255,6 +264,33 @@ class _Maker:
         codes = [each.get("code") or "" for each in code.get("coding") or ()][:1]
         place = (str(result.get("set_id") or at), str(result.get("sub_id") or ""), *codes)
         return self.add(made, *identity, *place)
+
+    def _clinical(self, patient: str, encounter: str | None) -> None:
+        """What the event tells beside results; each thing is known by its place in the list."""
+        for key, make, subject in _LISTS:
+            for at, given in enumerate(self.event.get(key) or ()):
+                self._now = key
+                made = make(given, self._report)
+                if made is None:
+                    continue
+                made[subject] = {"reference": patient}
+                if encounter:
+                    made["encounter"] = {"reference": encounter}
+                number = given.get("filler_order_number") or given.get("identifier") or ""
+                place = (self._message[0], number) if number else (*self._message, key)
+                self.add(made, *place, str(given.get("set_id") or at))
+        self._appointment(patient)
+
+    def _appointment(self, patient: str) -> None:
+        given = self.event.get("appointment")
+        made = clinical.appointment(given, self.event["type"]) if given else None
+        if made is None:
+            return
+        actors = [patient, *filter(None, [self._provider((given or {}).get("provider"))])]
+        made["participant"] = [
+            {"actor": {"reference": actor}, "status": "accepted"} for actor in actors
+        ]
+        self.add(made, *self._identity(made, "appointment"))
 
     def _provenance(self, sender: str) -> None:
         """Which message all of it came from, and when."""

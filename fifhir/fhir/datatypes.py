@@ -56,6 +56,11 @@ def integer(value: Any) -> int | None:
     return int(value) if digits and int(value) > 0 else None
 
 
+def whole(value: Any) -> int | None:
+    """A number of an event that is whole and above zero."""
+    return int(value) if isinstance(value, int | float) and value == int(value) > 0 else None
+
+
 def number(value: str) -> float | int | None:
     """A decimal as JSON has it."""
     if not _NUMBER.fullmatch(value) or len(value) > 30:

@@ -130,6 +130,7 @@ _PLAIN: dict[str, Callable[[Any], Any]] = {
     "when": datatypes.when,
     "instant": datatypes.instant,
     "integer": datatypes.integer,
+    "whole": datatypes.whole,
     "codeable": datatypes.codeable,
     "language": datatypes.language,
     "notes": datatypes.notes,

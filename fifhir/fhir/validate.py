@@ -152,7 +152,8 @@ def _values(parent: Json, element: str) -> list[Any]:
     """What an element has, as a list; of a choice (value[x]) whichever is there."""
     if element.endswith("[x]"):
         stem = element.removesuffix("[x]")
-        return [value for key, value in parent.items() if key.startswith(stem)]
+        stems = (stem, f"_{stem}")
+        return [value for key, value in parent.items() if key.startswith(stems)]
     value = parent.get(element, parent.get(f"_{element}"))
     if value is None:
         return []

@@ -214,3 +214,32 @@ def test_nothing_empty_is_ever_written() -> None:
 def test_an_event_without_a_patient_is_refused() -> None:
     with pytest.raises(ValueError, match="unmapped_message"):
         bundle(MSH.format("ZZZ^Z01") + "ZZZ|1\r")
+
+
+VXU = (
+    MSH.format("VXU^V04^VXU_V04")
+    + PID
+    + "ORC|RE||V1\rRXA|0|1|20260302||48^HPV^CVX|0.5|mL^^UCUM||||||||LOT1||||||CP\r"
+    "RXR|IM^Intramuscular^HL70162|LD^Left Deltoid^HL70163\r"
+)
+SIU = (
+    MSH.format("SIU^S12^SIU_S12")
+    + "SCH|P1^X|F1^X|||||^Checkup|ROUTINE^Checkup|30|min|^^^20260310090000-0500^20260310093000-0500"
+    "|||||90001^WHISK\r" + PID
+)
+
+
+def test_a_dose_is_an_immunization() -> None:
+    (dose,) = made(bundle(VXU), "Immunization")
+    assert (dose["status"], dose["lotNumber"]) == ("completed", "LOT1")
+    assert dose["vaccineCode"]["coding"][0]["system"] == "http://hl7.org/fhir/sid/cvx"
+    assert dose["doseQuantity"]["value"] == 0.5
+    assert dose["occurrenceDateTime"].startswith("2026-03-02")
+
+
+def test_a_booking_is_an_appointment() -> None:
+    (booking,) = made(bundle(SIU), "Appointment")
+    assert (booking["status"], booking["start"]) == ("booked", "2026-03-10T09:00:00-05:00")
+    assert [each["value"] for each in booking["identifier"]] == ["P1", "F1"]
+    (missed,) = made(bundle(SIU.replace("SIU^S12", "SIU^S26")), "Appointment")
+    assert missed["status"] == "noshow"

@@ -1,0 +1,112 @@
+"""Clinical resources of FHIR R4 beside results: doses, diagnoses, procedures, allergies, bookings.
+
+As in `resources.py`, each function returns a resource without id and references.
+"""
+
+from fifhir.fhir import datatypes
+from fifhir.fhir.datatypes import Json, Report
+from fifhir.fhir.mapping import build
+from fifhir.fhir.resources import CORE
+
+_CATEGORY = "http://terminology.hl7.org/CodeSystem/condition-category"
+_REASONS = "http://terminology.hl7.org/CodeSystem/allergyintolerance-"
+_STATUSES = {  # HL70278 by the map FillerStatusCodes[Appointment], where the event does not say
+    "appointment_scheduled": "booked",
+    "appointment_rescheduled": "booked",
+    "appointment_modified": "booked",
+    "appointment_cancelled": "cancelled",
+    "appointment_discontinued": "cancelled",
+    "appointment_deleted": "entered-in-error",
+    "appointment_noshow": "noshow",
+    "appointment_request": "proposed",
+}
+
+
+def immunization(given: Json, _: Report) -> Json | None:
+    """US Core Immunization: one dose (RXA), given or not."""
+    made = _made("Immunization", "immunization", given)
+    if "vaccineCode" not in made:
+        return None
+    made["status"] = {"completed": "completed", "partially_administered": "completed"}.get(
+        str(given.get("status")), "not-done" if given.get("status") else "completed"
+    )
+    if reasons := given.get("refusal_reasons"):
+        made |= {"status": "not-done", "statusReason": datatypes.codeable(reasons[0])}
+    if given.get("action") == "D":
+        made["status"] = "entered-in-error"
+    if "occurrenceDateTime" not in made:
+        made["_occurrenceDateTime"] = datatypes.absent("unknown")
+    if dose := datatypes.quantity(str(given.get("dose_amount") or ""), given.get("dose_unit")):
+        made["doseQuantity"] = dose
+    return made
+
+
+def condition(given: Json, _: Report) -> Json | None:
+    """US Core Condition, Encounter Diagnosis: one DG1."""
+    made = _made("Condition", "condition-encounter-diagnosis", given)
+    if not _has_code(made, given):
+        return None
+    coding = {"system": _CATEGORY, "code": "encounter-diagnosis"}
+    return made | {"category": [{"coding": [coding]}]}
+
+
+def procedure(given: Json, _: Report) -> Json | None:
+    """US Core Procedure: one PR1."""
+    made = _made("Procedure", "procedure", given)
+    if not _has_code(made, given):
+        return None
+    if "performedDateTime" not in made:
+        made["_performedDateTime"] = datatypes.absent("unknown")
+    return made | {"status": "entered-in-error" if given.get("action") == "D" else "completed"}
+
+
+def allergy(given: Json, _: Report) -> Json | None:
+    """US Core AllergyIntolerance: one AL1 or IAM."""
+    made = _made("AllergyIntolerance", "allergyintolerance", given)
+    if "code" not in made:
+        return None
+    active = {"system": f"{_REASONS}clinical", "code": "active"}
+    return made | {"clinicalStatus": {"coding": [active]}}
+
+
+def appointment(given: Json, event_type: str) -> Json | None:
+    """Appointment: one booking (SCH). Events that only open or block a schedule have none."""
+    status = _STATUSES.get(event_type)
+    if status is None:
+        return None
+    made: Json = {"resourceType": "Appointment", "status": status}
+    made |= build("Appointment", given, _silent)
+    if not ("start" in made and "end" in made and made["start"] <= made["end"]):
+        made.pop("start", None)  # app-2: both or neither
+        made.pop("end", None)
+        if status not in {"proposed", "cancelled", "waitlist"}:
+            made["status"] = "proposed" if status == "booked" else status
+    numbers = (("PLAC", "placer_id", "placer_assigner"), ("FILL", "filler_id", "filler_assigner"))
+    identifiers = [
+        {"value": number, "system": datatypes.uri(given.get(assigner))}
+        for _, key, assigner in numbers
+        if (number := datatypes.text(given.get(key)))
+    ]
+    if identifiers:
+        made["identifier"] = [
+            {key: value for key, value in each.items() if value} for each in identifiers
+        ]
+    if reason := datatypes.codeable(given.get("reason_code")):
+        made["reasonCode"] = [reason]
+    return made
+
+
+def _made(kind: str, profile: str, given: Json) -> Json:
+    found: Json = {"resourceType": kind, "meta": {"profile": [CORE + profile]}}
+    return found | build(kind, given, _silent)
+
+
+def _has_code(made: Json, given: Json) -> bool:
+    """A code, or at least words for one."""
+    if "code" not in made and (said := datatypes.text(given.get("description"))):
+        made["code"] = {"text": said}
+    return "code" in made
+
+
+def _silent(_: str, __: str) -> None:
+    """These rows use no code map, so there is nothing to tell."""
