@@ -5,7 +5,6 @@ checked once, by its type, and every fault is told with the place it came from: 
 file, the name of a variable, or a flag.
 """
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -21,6 +20,7 @@ from fifhir.logs import Level
 from fifhir.profile.choosing import Rule
 from fifhir.schema import Duration, Faults
 from fifhir.secret import NONE, Secret
+from fifhir.store.config import Database, StoreSettings
 
 PREFIX = "FI_FHIR_"
 FILE = "_file"  # behind a secret's name: the file that holds it
@@ -113,10 +113,23 @@ class WorkflowSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dlq_enabled: Annotated[
         bool,
         Meta(
-            description="Whether what a destination does not confirm is kept as a dead letter; "
-            "else it is answered 503 and stays the sender's."
+            description="Whether what an action could not do is kept as a dead letter; if not, the "
+            "message stays with its sender.",
         ),
     ] = True
+    dlq_max_size: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000_000,
+            description="Dead letters there may be; past that, messages stay with their senders.",
+        ),
+    ] = 10_000
+
+    @property
+    def most_letters(self) -> int:
+        """How many dead letters there may be; 0 means none at all."""
+        return self.dlq_max_size if self.dlq_enabled else 0
 
 
 class ProfileSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,26 +150,6 @@ class ProfileSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "`profile` and any of `source`, `application` (MSH-3) and `facility` (MSH-4).",
         ),
     ] = ()
-
-
-class StoreSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where dead letters and the audit log are kept."""
-
-    data_dir: Annotated[
-        str,
-        Meta(
-            description="Folder of the embedded store; empty is the user's data directory. It has "
-            "to be a disk of this machine.",
-            extra={"env": "FI_FHIR_DATA_DIR"},
-        ),
-    ] = ""
-
-    def folder(self) -> Path:
-        """The folder, after the XDG base directory specification where none is given."""
-        if self.data_dir:
-            return Path(self.data_dir)
-        home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
-        return Path(home) / "fi-fhir"
 
 
 class Observability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -184,6 +177,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mllp: Mllp = Mllp()
     profiles: ProfileSettings = ProfileSettings()
     workflow: WorkflowSettings = WorkflowSettings()
+    database: Database = Database()
     store: StoreSettings = StoreSettings()
     observability: Observability = Observability()
 

@@ -6,15 +6,13 @@ crash between the two sends it once more, with the same key.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from msgspec import Struct, structs
 
 from fifhir.delivery.courier import Undelivered
 from fifhir.errors import FifhirError
-from fifhir.store import DeadLetter, Query, Taken
-from fifhir.store.sqlite import SqliteStore
+from fifhir.store import DeadLetter, Query, Store, Taken
 from fifhir.workflow.engine import Workflow
 
 BATCH = 64  # letters in flight at a time
@@ -34,13 +32,13 @@ class Result(Struct):
 
 
 async def replay(
-    store: SqliteStore, workflow: Workflow, query: Query, tell: Callable[[DeadLetter, str], None]
+    store: Store, workflow: Workflow, query: Query, tell: Callable[[DeadLetter, str], None]
 ) -> Result:
     """Every letter that matches, and that nobody else holds, has been tried once.
 
     `tell` is given each letter and what became of it: delivered, failed or skipped.
     """
-    result, before = Result(), structs.replace(query, until=query.until or time.time())
+    result, before = Result(), structs.replace(query, until=query.until or await store.now())
     while batch := await store.take(before, BATCH, LEASE):
         words = await asyncio.gather(*(_try(store, workflow, each) for each in batch))
         for taken, word in zip(batch, words, strict=True):
@@ -49,7 +47,7 @@ async def replay(
     return result
 
 
-async def _try(store: SqliteStore, workflow: Workflow, taken: Taken) -> str:
+async def _try(store: Store, workflow: Workflow, taken: Taken) -> str:
     try:
         await workflow.redeliver(taken.letter)
     except Undelivered as fault:

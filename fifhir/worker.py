@@ -15,13 +15,15 @@ from socket import socket
 import uvloop
 from msgspec import Struct
 
+from fifhir import machine
 from fifhir.config import Settings
 from fifhir.ingress import api, mllp
 from fifhir.logs import Log, adopt
 from fifhir.metrics import DROPPED, LAG
 from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import DRAINING, READY, Scoreboard, Slab
-from fifhir.store.sqlite import SqliteStore
+from fifhir.store import Store
+from fifhir.store.opening import store as store_of
 from fifhir.upkeep import Upkeep
 from fifhir.workflow.engine import Workflow
 
@@ -66,11 +68,11 @@ async def _serve(duty: Duty, slot: int) -> int:
     told_to_stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, told_to_stop.set)
     loop.add_signal_handler(signal.SIGUSR1, duty.log.reopen)
-    store = SqliteStore(duty.settings.store.folder())
+    store = _store(duty.settings)
     upkeep = Upkeep(store, duty.workflow, duty.board.catalogue, slab, duty.log)
-    duty.workflow.open(store if duty.settings.workflow.dlq_enabled else None, upkeep)
-    await upkeep.look()
+    duty.workflow.open(store, upkeep)
     watch = loop.create_task(upkeep.run())
+    await upkeep.settled(needed=duty.settings.store.on_start == "fail")
     server = api.serve(duty, slab, upkeep)
     listeners = [mllp.serve(duty, place, slab) for place in duty.places]
     Pulse(loop, slab, duty.log).beat()
@@ -83,8 +85,18 @@ async def _serve(duty: Duty, slot: int) -> int:
     await asyncio.gather(server.drain(patience), *frames)
     watch.cancel()
     await duty.workflow.close()
-    await store.close()
+    if store:
+        await store.close()
     return 0
+
+
+def _store(settings: Settings) -> Store | None:
+    """One worker's door to the store, not opened yet; None if nothing is to be kept."""
+    if not settings.workflow.dlq_enabled:
+        return None
+    workers = settings.server.workers or machine.cpus()
+    most = settings.workflow.most_letters
+    return store_of(settings.database, settings.store, most, workers)
 
 
 class Pulse:

@@ -22,10 +22,11 @@ from fifhir.cli import (
     version,
     workflow,
 )
-from fifhir.errors import ConfigError
+from fifhir.errors import ConfigError, StoreError
 
 STATUSES = (
-    "Exit status: 0 fine, 1 something was found or failed, 2 wrong usage, 78 bad configuration."
+    "Exit status: 0 fine, 1 something was found or failed, 2 wrong usage, 4 a database that must "
+    "not be used, 78 bad configuration."
 )
 
 app = typer.Typer(
@@ -69,3 +70,6 @@ def main() -> None:
 
         findings.show(fault.findings)
         sys.exit(78)  # EX_CONFIG, sysexits.h
+    except StoreError as fault:
+        print(f"fi-fhir: {fault}", file=sys.stderr)
+        sys.exit(4 if fault.kind in {"corrupt", "schema"} else 1)

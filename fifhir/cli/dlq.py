@@ -13,8 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from fifhir.config import Settings
-    from fifhir.store import DeadLetter, Query
-    from fifhir.store.sqlite import SqliteStore
+    from fifhir.store import DeadLetter, Query, Store
 
 T = TypeVar("T")
 app = typer.Typer(help="See, replay and purge dead letters.", no_args_is_help=True)
@@ -130,7 +129,7 @@ def purge(  # noqa: PLR0913, PLR0917 - each is an option of the command
     if not yes:
         typer.confirm(f"Delete {count} dead letters for good?", abort=True, err=True)
 
-    async def delete(store: "SqliteStore") -> int:
+    async def delete(store: "Store") -> int:
         await store.audit(who(), "purge", _details(query))
         return await store.purge(query)
 
@@ -164,7 +163,7 @@ def _details(query: "Query") -> dict[str, object]:
     return found
 
 
-def ask(config: str | None, question: "Callable[[SqliteStore], Awaitable[T]]") -> T:
+def ask(config: str | None, question: "Callable[[Store], Awaitable[T]]") -> T:
     """What the store that the settings name answers."""
     from fifhir.config import load
 
@@ -179,24 +178,20 @@ def who() -> str:
         return str(os.getuid())
 
 
-def _with_store(settings: "Settings", question: "Callable[[SqliteStore], Awaitable[T]]") -> T:
+def _with_store(settings: "Settings", question: "Callable[[Store], Awaitable[T]]") -> T:
     import asyncio
 
-    from fifhir.errors import StoreError
-    from fifhir.store.sqlite import SqliteStore
+    from fifhir.store.opening import store
 
     async def run() -> T:
-        store = SqliteStore(settings.store.folder())
+        opened = store(settings.database, settings.store, settings.workflow.most_letters)
         try:
-            return await question(store)
+            await opened.open()
+            return await question(opened)
         finally:
-            await store.close()
+            await opened.close()
 
-    try:
-        return asyncio.run(run())
-    except StoreError as fault:
-        print(f"fi-fhir: {fault}", file=sys.stderr)
-        raise typer.Exit(1) from None
+    return asyncio.run(run())
 
 
 def _replay(query: "Query", config: str | None) -> int:
@@ -215,7 +210,7 @@ def _replay(query: "Query", config: str | None) -> int:
     def tell(letter: "DeadLetter", word: str) -> None:
         typer.echo(json.dumps({"id": letter.id, "route": letter.route, "result": word}))
 
-    async def replay_all(store: "SqliteStore") -> Result:
+    async def replay_all(store: "Store") -> Result:
         await store.audit(who(), "replay", _details(query))
         try:
             return await run(store, workflow, query, tell)

@@ -62,6 +62,7 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
     from fifhir.daemon import Orders, run
     from fifhir.listener import doors
     from fifhir.logs import Log
+    from fifhir.store.opening import check
     from fifhir.workflow.engine import Workflow
 
     flags = {
@@ -72,8 +73,11 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
         "workflow.config_path": workflow,
         "observability.metrics_port": metrics_port,
     }
-    watched = load(config, os.environ, flags).observability
+    first = load(config, os.environ, flags)
+    watched = first.observability
     log = Log(1, watched.log_level, watched.log_format)
+    if first.workflow.dlq_enabled:
+        check(first.database, first.store)
 
     def read() -> Orders:
         """What the file, the variables, profiles and workflow say now; again at every reload."""

@@ -149,7 +149,8 @@ class Api:
     def _ready(self, _: Request) -> Response:
         serving = not self._retired
         said = "process is serving" if serving else "process is draining"
-        parts = {"process": (serving, said), "store": (self._store.is_well, "last asked")}
+        kept = "takes what is given to it" if self._store.is_well else "does not answer"
+        parts = {"process": (serving, said), "database": (self._store.is_well, kept)}
         fine = serving and self._store.is_well
         return self._state(200 if fine else 503, "ready" if fine else "not_ready", parts)
 

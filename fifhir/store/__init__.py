@@ -7,10 +7,11 @@ the database's clock, which is the only clock that leases go by.
 """
 
 import hashlib
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -41,7 +42,17 @@ class Entry(Struct, frozen=True, kw_only=True):
         if not self.control_id:
             return None
         parts = (self.tenant, self.application, self.facility, self.control_id)
-        return hashlib.sha256("\0".join(parts).encode()).digest()[:16]
+        return hashlib.sha256("\0".join(parts).encode(errors="replace")).digest()[:16]
+
+    @property
+    def lane(self) -> str:
+        """The order key, or one of a few that entries without one are spread over."""
+        return self.order_key or f"~{zlib.crc32(self.event_id.encode(errors='replace')) % 32}"
+
+    @property
+    def weight(self) -> int:
+        """Bytes, about."""
+        return len(self.raw) + len(self.event) + len(self.answer)
 
 
 class Fresh(Struct, frozen=True):
@@ -111,6 +122,14 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     last_failed_at: float = 0.0
 
 
+class Settlement(Struct, frozen=True):
+    """What came of a claim's entries: the numbers of those that are done, and dead letters."""
+
+    claim: Claim
+    done: tuple[int, ...]
+    letters: tuple[DeadLetter, ...]
+
+
 class Taken(Struct, frozen=True):
     """A dead letter that nobody else replays until its lease has run out; `token` is the fence."""
 
@@ -145,6 +164,24 @@ class Count(Struct, frozen=True, kw_only=True):
 
 
 ALL = Query()
+
+
+def text(value: str) -> str:
+    """The text as both databases can hold it: no NUL, no half of a surrogate pair."""
+    if value.isascii() and "\0" not in value:
+        return value
+    return value.encode(errors="replace").decode().replace("\0", "\ufffd")
+
+
+def merged(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    """The letters with those of the same action made one, in an order all processes share."""
+    known: dict[tuple[str, str, int], DeadLetter] = {}
+    for letter in letters:
+        place = (letter.event_id, letter.route, letter.action_index)
+        before = known.get(place)
+        attempts = letter.attempts + (before.attempts if before else 0)
+        known[place] = structs.replace(letter, attempts=attempts)
+    return [known[place] for place in sorted(known)]
 
 
 class Store(Protocol):
@@ -223,3 +260,9 @@ class Store(Protocol):
 
     async def audit(self, who: str, what: str, details: Mapping[str, object]) -> None:
         """The audit log says so. `details` hold no field's value."""
+
+    async def rekey(self) -> int:
+        """Everything is encrypted with the newest key; how many rows had another, or none."""
+
+    async def maintain(self) -> None:
+        """What has outlived its time is gone, and its space with it. Often enough: hourly."""

@@ -69,7 +69,11 @@ def daemon() -> Iterator[str]:
     """The address of a daemon with two workers, which must drain and end with 0 afterwards."""
     words = ["serve", "--port", "0", "--metrics-port", "0", "--workers", "2"]
     process = subprocess.Popen(
-        [*COMMAND, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={}
+        [*COMMAND, *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"XDG_DATA_HOME": os.environ["XDG_DATA_HOME"]},
     )
     assert process.stderr
     greeting = process.stderr.readline()

@@ -19,12 +19,21 @@ UPDATE = b"MSH|^~\\&|A|B|C|D|20260302||ADT^A08|1|P|2.5\rPID|1||M1^^^A^MR||TEAPOT
 COMMAND = [sys.executable, "-m", "fifhir"]
 
 
+def alone() -> dict[str, str]:
+    """An environment with nothing of ours in it but where data goes."""
+    return {"XDG_DATA_HOME": os.environ["XDG_DATA_HOME"]}
+
+
 @contextmanager
 def serving(*words: str | Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """A daemon on free ports: its process, its URL and the curl line it printed."""
     command = [*COMMAND, "serve", "--port", "0", "--metrics-port", "0", *map(str, words)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=alone(),
     )
     assert process.stderr
     try:
@@ -128,7 +137,12 @@ def test_a_taken_port_is_told_without_a_traceback() -> None:
         port = taken.getsockname()[1]
         command = [*COMMAND, "serve", "--port", str(port), "--metrics-port", "0"]
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=20, env={}
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+            env=alone(),
         )
     assert done.returncode not in (0, 78)
     assert "in use" in done.stderr

@@ -214,15 +214,26 @@ def test_an_open_breaker_spares_the_destination_and_closes_by_itself(
 
 
 def test_what_can_be_neither_delivered_nor_kept_is_not_promised(
-    house: House, destination: Destination, waits: Callable[..., None], tmp_path: Path
+    house: House, destination: Destination
 ) -> None:
+    house.stop()
+    house.environ["FI_FHIR_WORKFLOW_DLQ_MAX_SIZE"] = "1"
+    house.start()
     destination.status = 400
     assert house.post("1")[0] == 202
-    house.stop()
-    (tmp_path / "data/fi-fhir.db").write_bytes(b"no database" * 1000)
-    house.start()
     status, told = house.post("2")
     assert (status, told["error"]) == (503, "action_failed")
-    assert house.ready() == 503
-    assert house.cli("dlq", "list").returncode == 1
-    assert (tmp_path / "data/fi-fhir.db").read_bytes().startswith(b"no database")
+    house.cli("dlq", "purge", "--yes")
+    assert house.post("2")[0] == 202
+
+
+def test_a_damaged_store_is_told_and_left_as_it_is(house: House, tmp_path: Path) -> None:
+    house.stop()
+    file = tmp_path / "data/store.db"
+    file.write_bytes(b"no database" * 1000)
+    for words in (["serve", "--port", "0", "--metrics-port", "0"], ["dlq", "list"]):
+        told = house.cli(*words)
+        assert told.returncode == 4
+        assert "is damaged" in told.stderr
+        assert "Traceback" not in told.stderr
+    assert file.read_bytes() == b"no database" * 1000

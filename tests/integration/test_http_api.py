@@ -84,7 +84,7 @@ def test_health_and_readiness_speak_both_dialects(api: Api) -> None:
         status, headers, body = api.ask("GET", path)
         told = json.loads(body)
         assert (status, told["status"]) == (200, word)
-        store = {"store": "ok"} if path == "/ready" else {}
+        store = {"database": "ok"} if path == "/ready" else {}
         assert told["checks"] == {"process": "ok"} | store
         assert told["components"][0]["status"] == "healthy"
         assert told["timestamp"] == told["checked_at"]

@@ -1,5 +1,6 @@
 """Settings come from four sources, and a mistake in any of them is told, never passed over."""
 
+import base64
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -85,13 +86,23 @@ def test_every_variable_reaches_its_setting(variable: str, tmp_path: Path) -> No
         "listeners": "[{port: 2576}]",
         "tls_identities": "[urn:lab]",
         "on_transient": "AR",
+        "driver": "sqlite",
+        "ssl_mode": "disable",
+        "on_start": "fail",
+        "conn_max_lifetime": "7s",
+        "duplicate_window": "7s",
+        "retention": "7s",
+        "api_keys": new_key("lab", ["parse"])[1],
+        "dsn": "postgresql://somebody@somewhere/name",
+        "password": "a password",
+        "encryption_keys": f"2026:{base64.b64encode(bytes(32)).decode()}",
     }
     tls = [f"FI_FHIR_MLLP_TLS_{file}_FILE" for file in ("CERT", "KEY", "CLIENT_CA")]
     beside = dict.fromkeys(tls, "file") if variable.startswith("FI_FHIR_MLLP_TLS_") else {}
-    words["api_keys"] = line = new_key("lab", ["parse"])[1]
-    file = tmp_path / "keys"
-    file.write_text(line + "\n")
-    words["api_keys_file"] = str(file)
+    line = words.get(key.removesuffix("_file"), "")
+    if line and key.endswith("_file"):
+        words[key] = str(tmp_path / "secret")
+        (tmp_path / "secret").write_text(line + "\n")
     text = words.get(key, "7s" if key.endswith("timeout") else "1024")
     settings = load(None, {**beside, variable: text}, {})
     value = getattr(getattr(settings, section), key.removesuffix("_file"), None)

@@ -1,0 +1,37 @@
+"""Which store the settings mean."""
+
+from fifhir.store import Store
+from fifhir.store.config import Database, StoreSettings
+
+
+def store(
+    database: Database, settings: StoreSettings, most_letters: int, processes: int = 1
+) -> Store:
+    """The store of one of so many processes; nothing is opened yet.
+
+    `most_letters` is how many dead letters there may be, 0 for none at all.
+    """
+    if database.postgres:
+        from fifhir.store.postgres.shared import PostgresStore  # noqa: PLC0415 - only who uses it
+
+        share = max(2, database.max_open_conns // processes)
+        return PostgresStore(database, settings, most_letters, share)
+    from fifhir.store.sqlite.embedded import SqliteStore  # noqa: PLC0415 - likewise
+
+    return SqliteStore(settings, most_letters)
+
+
+def check(database: Database, settings: StoreSettings) -> None:
+    """StoreError if the store is a file and it is damaged or cannot be used.
+
+    Before the fork: nothing stays open.
+    """
+    if database.postgres:
+        return
+    from fifhir.store.sqlite.file import File  # noqa: PLC0415 - likewise
+
+    file = File(settings.folder)
+    try:
+        file.check()
+    finally:
+        file.close()
