@@ -60,9 +60,9 @@ cdef class Tokens:
         self, Bytes* at, Bytes* end, Py_ssize_t segment, Py_ssize_t field,
         Py_ssize_t repetition, Py_ssize_t component, Py_ssize_t subcomponent,
     ) except -1
-    cpdef object text(
-        self, Py_ssize_t segment, Py_ssize_t field, Py_ssize_t repetition=*,
-        Py_ssize_t component=*, Py_ssize_t subcomponent=*,
+    cdef object text_at(
+        self, Py_ssize_t segment, Py_ssize_t field, Py_ssize_t repetition,
+        Py_ssize_t component, Py_ssize_t subcomponent,
     )
 
 cpdef object uuid_text(bytes digest)

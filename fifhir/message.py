@@ -59,6 +59,8 @@ class Message(Tokens):
     known way and read as what it was.
     """
 
+    __slots__ = ()  # no dictionary: a message is made for every message
+
     def sent(self, where: str) -> str:
         """The text at a path as it was sent, delimiters and escapes in it; "" if absent.
 
