@@ -150,6 +150,35 @@ def encode(  # noqa: PLR0913 - what an acknowledgment is made of
     return answer.decode("utf-8", "replace").encode(head.codec, "replace") if head.codec else answer
 
 
+class Reply(Struct, frozen=True):
+    """What somebody else's acknowledgment says: MSA-1, MSA-2, and a condition of HL7 table 0357."""
+
+    code: str
+    control_id: bytes
+    condition: str = ""
+
+
+def reply(answer: bytes) -> Reply | None:
+    """What an acknowledgment says; None if it is none."""
+    head = header(answer)
+    separator = head.delimiters[:1]
+    segments = [line.split(separator) for line in re.split(rb"[\r\n]+", _readable(answer)[0])]
+    msa = next((fields for fields in segments if fields[0] == b"MSA" and len(fields) > 1), None)
+    if head is _UNREADABLE or msa is None:
+        return None
+    err = next((fields for fields in segments if fields[0] == b"ERR"), [])
+    condition = _condition(head, [*err, b"", b"", b"", b""])
+    return Reply(msa[1].decode("ascii", "replace"), msa[2] if len(msa) > 2 else b"", condition)
+
+
+def _condition(head: Header, err: list[bytes]) -> str:
+    """ERR-3.1, in earlier versions the first subcomponent of ERR-1.4, if it is one we know."""
+    component, subcomponent = head.delimiters[1:2], head.delimiters[4:5]
+    older = [*err[1].split(component), b"", b"", b""][3].split(subcomponent)[0]
+    found = (err[3].split(component)[0] or older).decode("ascii", "replace")
+    return found if found in CONDITIONS else ""
+
+
 def _is_safe(value: bytes) -> bool:
     return len(value.translate(None, _CONTROL)) == len(value)
 

@@ -15,6 +15,7 @@ from fifhir.sinks.fhir import FhirConfig, FhirSink
 from fifhir.sinks.file import FileConfig, FileSink
 from fifhir.sinks.http import Web
 from fifhir.sinks.log import LogConfig, LogSink
+from fifhir.sinks.mllp import MllpConfig, MllpSink
 from fifhir.sinks.webhook import WebhookConfig, WebhookSink
 
 ActionConfig: TypeAlias = (
@@ -24,6 +25,7 @@ ActionConfig: TypeAlias = (
     | FhirConfig
     | FileConfig
     | LogConfig
+    | MllpConfig
     | WebhookConfig
 )
 """What an action may be in a workflow, told apart by `type`."""
@@ -50,6 +52,8 @@ def make(config: ActionConfig, route: str, write: Write, web: Web) -> Sink:  # n
             return FileSink(config)
         case LogConfig():
             return LogSink(config, route, write)
+        case MllpConfig():
+            return MllpSink(config)
         case WebhookConfig():
             return WebhookSink(config, web)
     assert_never(config)
