@@ -3,6 +3,7 @@
 A part stands between `<!-- made: name -->` and `<!-- end -->`; `PARTS` says what makes it.
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -13,11 +14,14 @@ from typing import get_args
 from msgspec import NODEFAULT, Struct, inspect
 
 from fifhir import config, effective, event, schema, tables
+from fifhir.cel.functions import GLOBALS, MEMBERS
+from fifhir.cel.values import TYPES
 from fifhir.metrics import Catalogue, exposition
-from fifhir.profile.config import Check, SourceProfile
+from fifhir.profile.config import Check, CodeMapping, SourceProfile
 from fifhir.scoreboard import Scoreboard
 from fifhir.secret import Secret
 from fifhir.sinks import ActionConfig
+from fifhir.workflow import codes, jsonschema, transform
 from fifhir.workflow.config import RouteConfig, WorkflowConfig
 from fifhir.workflow.filter import Filter
 
@@ -35,10 +39,22 @@ def main() -> int:
             stale.append(page.name)
             if "--check" not in sys.argv:
                 page.write_text(after, encoding="utf-8")
+    for name, text in whole_files():
+        if not (PAGES / name).exists() or (PAGES / name).read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                (PAGES / name).parent.mkdir(exist_ok=True)
+                (PAGES / name).write_text(text, encoding="utf-8")
     if stale and "--check" in sys.argv:
         print(f"out of date: {', '.join(stale)}; run make docs", file=sys.stderr)
         return 1
     return 0
+
+
+def whole_files() -> Iterator[tuple[str, str]]:
+    """Yield the files that are made as a whole."""
+    schema_text = json.dumps(jsonschema.document(WorkflowConfig), indent=2, ensure_ascii=False)
+    yield "schemas/workflow.schema.json", schema_text + "\n"
 
 
 def made(part: re.Match[str]) -> str:
@@ -65,6 +81,11 @@ def workflows() -> Iterator[str]:
         ("Workflow", WorkflowConfig),
         ("Route", RouteConfig),
         ("Filter", Filter),
+        ("Transform", transform.TransformConfig),
+        ("`map_terminology`", transform.MapTerminology),
+        ("`redact`", transform.Redact),
+        ("`rename` and `copy`", transform.Move),
+        ("Mapping", CodeMapping),
     )
     actions = {str(each.__struct_config__.tag): each for each in get_args(ActionConfig)}
     parts += tuple((f"Action `{name}`", cls) for name, cls in actions.items())
@@ -73,7 +94,7 @@ def workflows() -> Iterator[str]:
         yield from header("key", "default", "meaning")
         for item in schema.shape(cls).fields:
             needed = "required" if item.required else default(item)
-            yield row(f"`{item.encode_name}`", needed, meaning(item))
+            yield row(f"`{item.encode_name}`", needed, effective.described(item))
 
 
 def profiles() -> Iterator[str]:
@@ -235,6 +256,32 @@ def meaning(item: inspect.Field) -> str:
     return effective.meaning(item)
 
 
+def findings() -> Iterator[str]:
+    """Yield a row for each kind of mistake."""
+    yield from header("code", "name", "meaning")
+    for each in codes.CODES:
+        yield row(f"`{each.code}`", f"`{each.name}`", each.meaning)
+
+
+def cel_functions() -> Iterator[str]:
+    """Yield a row for each function of conditions."""
+    yield from header("written as", "takes", "gives")
+    for table, form in ((GLOBALS, "{}(x)"), (MEMBERS, "x.{}()")):
+        for name, rows in table.items():
+            for each in rows:
+                takes = ", ".join(kinds_of(kinds) for kinds in each.takes)
+                gives = kinds_of(frozenset((each.gives,))) if each.gives else "what it takes"
+                yield row(f"`{form.format(name)}`", takes, gives)
+
+
+def kinds_of(kinds: frozenset[type]) -> str:
+    """Return the CEL types of a function's argument."""
+    if kinds == frozenset(TYPES):
+        return "anything"
+    names = sorted(TYPES[kind].removeprefix("google.protobuf.").lower() for kind in kinds)
+    return " or ".join(names)
+
+
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "settings": settings,
     "workflows": workflows,
@@ -242,6 +289,8 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "profiles": profiles,
     "triggers": triggers,
     "metrics": metrics,
+    "findings": findings,
+    "cel_functions": cel_functions,
 }
 
 

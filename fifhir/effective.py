@@ -95,10 +95,17 @@ def written(value: Any, item: inspect.Field) -> str:
 
 def meaning(item: inspect.Field) -> str:
     """What the setting is for, and which values it may have."""
+    if _is_secret(item):
+        return f"{_told(item)} {item.encode_name}{config.FILE} names a file that holds it instead."
+    return described(item)
+
+
+def described(item: inspect.Field) -> str:
+    """What a key of a workflow is for, and which values it may have."""
     kind = cast(inspect.Metadata, item.type)
-    told = str((kind.extra_json_schema or {})["description"])
-    if isinstance(kind.type, inspect.CustomType):
-        return f"{told} {item.encode_name}{config.FILE} names a file that holds it instead."
+    told = _told(item)
+    if _is_secret(item):
+        return f"{told} `${{file:PATH}}` or `${{NAME}}` keeps it out of the workflow."
     if isinstance(kind.type, inspect.LiteralType):
         return f"{told} One of {', '.join(str(value) for value in kind.type.values if value)}."
     least, most = getattr(kind.type, "ge", None), getattr(kind.type, "le", None)
@@ -106,6 +113,14 @@ def meaning(item: inspect.Field) -> str:
     if least is not None and most is not None:
         return f"{told} {least}{unit} to {most}{unit}."
     return told
+
+
+def _told(item: inspect.Field) -> str:
+    return str((cast(inspect.Metadata, item.type).extra_json_schema or {})["description"])
+
+
+def _is_secret(item: inspect.Field) -> bool:
+    return isinstance(schema.unwrap(item.type)[0], inspect.CustomType)
 
 
 def default(item: inspect.Field) -> str:

@@ -12,6 +12,8 @@ from fifhir.secret import Secret
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(?:[0-9]+(?:[.][0-9]+)?(?:ns|us|µs|ms|s|m|h))+")
 _DURATION_PART = re.compile(r"([0-9]+(?:[.][0-9]+)?)(ns|us|µs|ms|s|m|h)")
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,17})[.][0-9]{1,18}")
 SHOWN = 40  # characters of a wrong value worth repeating
 
 
@@ -37,6 +39,24 @@ def near(word: str, known: Items[str]) -> str:
 def suggestion(word: str, known: Items[str]) -> str:
     """The near word, else all that are known."""
     return near(word, known) or f"; known: {', '.join(known)}"
+
+
+def plain(node: Node) -> Any:  # noqa: PLR0911 - a return for each kind of value
+    """The node as JSON would have it: what is quoted is text, the rest what it looks like."""
+    match node:
+        case Mapping():
+            return {key: plain(entry.node) for key, entry in node.entries.items()}
+        case Sequence():
+            return [plain(item) for item in node.items]
+    if not node.plain:
+        return node.text
+    if node.null:
+        return None
+    if node.text in ("true", "false"):
+        return node.text == "true"
+    if _WHOLE.fullmatch(node.text):
+        return int(node.text)
+    return float(node.text) if _DECIMAL.fullmatch(node.text) else node.text
 
 
 def scalar(node: Scalar, kind: inspect.Type, extra: dict[str, Any]) -> Any:

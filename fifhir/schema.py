@@ -24,7 +24,7 @@ from msgspec import Meta, Struct, inspect
 from fifhir import flat, template
 from fifhir.document import Entry, Mapping, Node, Scalar, Sequence, inside
 from fifhir.errors import Finding, TemplateError
-from fifhir.scalars import SHOWN, duration, found, near, noun, scalar, suggestion
+from fifhir.scalars import SHOWN, duration, found, near, noun, plain, scalar, suggestion
 from fifhir.template import Escape
 
 __all__ = [
@@ -147,7 +147,7 @@ class _Reader:
         self.findings.append(Finding(place, text, code))
         return FAULT
 
-    def value(self, node: Node, kind: inspect.Type) -> Any:
+    def value(self, node: Node, kind: inspect.Type) -> Any:  # noqa: PLR0911 - one for each kind
         """What the node says as this type, or FAULT and at least one more finding."""
         kind, extra = unwrap(kind)
         match kind:
@@ -161,6 +161,8 @@ class _Reader:
                 return self._list(node, kind, extra)
             case inspect.DictType():
                 return self._dict(node, kind, extra)
+            case inspect.AnyType():
+                return plain(node)
         return self._scalar(node, kind, extra)
 
     def _scalar(self, node: Node, kind: inspect.Type, extra: dict[str, Any]) -> Any:

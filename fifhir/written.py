@@ -1,8 +1,12 @@
 """An event as JSON, with the three things routing asks for."""
 
+import hashlib
+import uuid
 from typing import Any
 
 import msgspec
+
+from fifhir.errors import MessageError
 
 _decode = msgspec.json.Decoder().decode
 
@@ -38,3 +42,31 @@ class Written:
         other = Written(self.type, self.id, self.source, b"")
         other._json, other._document = None, document
         return other
+
+
+def posted(json: bytes, source: str) -> Written:
+    """An event that came as JSON. Raises MessageError if it is none.
+
+    It has to say its `type`; without an `id` it gets one that follows from its bytes, and without
+    a `source` the one given.
+    """
+    try:
+        event = _decode(json)
+    except msgspec.DecodeError:
+        raise MessageError("invalid_json", "the event is not JSON", location="event") from None
+    if not isinstance(event, dict) or not event.get("type") or not _are_text(event):
+        text = (
+            "an event is an object with a text under type, and under id and source if it has them"
+        )
+        raise MessageError("not_an_event", text, location="event")
+    if not (event.get("id") and event.get("source")):
+        digest = hashlib.sha256(b"event\0" + json).digest()
+        identity = uuid.UUID(int=int.from_bytes(digest[:16]) & ~(0xF << 76) | (8 << 76))
+        named = {"id": event.get("id") or str(identity), "source": event.get("source") or source}
+        json = msgspec.json.encode({"type": event["type"], **named, **{**event, **named}})
+        event |= named
+    return Written(event["type"], event["id"], event["source"], json)
+
+
+def _are_text(event: dict[str, Any]) -> bool:
+    return all(isinstance(event.get(key, ""), str) for key in ("type", "id", "source"))

@@ -9,6 +9,7 @@ import sys
 import typer
 
 from fifhir.cli import (
+    actions,
     config,
     demo,
     dlq,
@@ -50,6 +51,8 @@ app.add_typer(profile.app, name="profile")
 app.add_typer(fhir.app, name="fhir")
 app.add_typer(config.app, name="config")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(actions.listing, name="list")
+app.add_typer(actions.docs, name="docs")
 
 
 @app.callback(invoke_without_command=True)

@@ -12,14 +12,15 @@ PAUSE = 0.1  # seconds between two looks of the bar
 
 
 class Bar:
-    """Shows how far the named inputs have been read, and how fast.
+    """Shows how far the named inputs have been read, or how many of `total` are done, and how fast.
 
     Only for a terminal on stderr, and only while stdout is not one: there the events themselves
     scroll by.
     """
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], total: int | None = None) -> None:
         self._names = names
+        self._total = total
         self._wanted = sys.stderr.isatty() and not sys.stdout.isatty()
         self._started = self._shown = time.monotonic()
         self._read = 0
@@ -39,7 +40,7 @@ class Bar:
             self._bar.stop()
 
     def advance(self, count: int, messages: int) -> None:
-        """So many bytes more are done; `messages` in all."""
+        """So many bytes (or of the total) more are done; `messages` in all."""
         self._read += count
         now = time.monotonic()
         if not self._wanted or now - self._shown < PAUSE or now - self._started < SILENT:
@@ -62,6 +63,7 @@ class Bar:
         from rich.progress import (
             BarColumn,
             DownloadColumn,
+            MofNCompleteColumn,
             Progress,
             TextColumn,
             TimeRemainingColumn,
@@ -69,13 +71,15 @@ class Bar:
 
         self._bar = Progress(
             BarColumn(),
-            DownloadColumn(binary_units=True),
+            DownloadColumn(binary_units=True) if self._total is None else MofNCompleteColumn(),
             TextColumn("{task.fields[messages]:,} messages  {task.fields[rate]:,.0f}/s"),
             TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
             transient=True,
         )
-        self._task = self._bar.add_task("", total=_total(self._names), messages=0, rate=0.0)
+        self._task = self._bar.add_task(
+            "", total=self._total or _total(self._names), messages=0, rate=0.0
+        )
         self._bar.start()
 
 

@@ -4,7 +4,9 @@ A sink's file holds its config struct, that struct's descriptions and its `deliv
 write the file, add it to `ActionConfig` and to `make`, and take its name out of `LATER`.
 """
 
-from typing import TypeAlias, assert_never
+from typing import TypeAlias, assert_never, get_args
+
+from msgspec import Struct
 
 from fifhir.logs import Write
 from fifhir.parcel import Sink
@@ -29,6 +31,11 @@ ActionConfig: TypeAlias = (
     | WebhookConfig
 )
 """What an action may be in a workflow, told apart by `type`."""
+
+CONFIGS: dict[str, type[Struct]] = {
+    str(cls.__struct_config__.tag): cls for cls in get_args(ActionConfig)
+}
+"""What each action may be told, by its name."""
 
 LATER = frozenset({"email", "queue"})
 """Actions of the same format that this release does not carry out: refused, never ignored."""

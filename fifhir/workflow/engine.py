@@ -6,9 +6,9 @@ failed, and then nobody may be promised anything.
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic, perf_counter
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -16,7 +16,7 @@ from fifhir import sinks
 from fifhir.delivery.courier import Courier, Destination, Gauges, Undelivered
 from fifhir.errors import FifhirError, StoreError, TransformFault
 from fifhir.logs import Write
-from fifhir.parcel import Parcel, key
+from fifhir.parcel import Parcel, Sink, key
 from fifhir.profile.config import CodeMapping
 from fifhir.resilience import Resilience
 from fifhir.sinks import ActionConfig
@@ -31,6 +31,9 @@ from fifhir.written import Written
 CALM = 60.0  # seconds between two lines about the same route's condition
 TRANSFORM = "transform"  # the kind of a letter whose event has not been through its transforms
 PLAIN = Resilience(retry_max=0, timeout=60.0)  # for an action that has no such keys
+
+
+Rehearse: TypeAlias = Callable[[ActionConfig], Sink]
 
 
 class Signs(Gauges, Protocol):
@@ -62,12 +65,15 @@ class Workflow:
 
     `routes` are the names in file order, `actions` each (route, action) pair, `sources` the names
     that filters mention, `endpoints` where actions deliver to: everything a metric may be labelled
-    with. `write` puts a line in the log.
+    with. `write` puts a line in the log. With `rehearse` that carries out every action instead of
+    its sink, so nothing real happens.
     """
 
-    def __init__(self, config: WorkflowConfig, write: Write) -> None:
+    def __init__(
+        self, config: WorkflowConfig, write: Write, rehearse: Rehearse | None = None
+    ) -> None:
         self._web = Web()
-        yard = _Yard(config.mappings, write, self._web)
+        yard = _Yard(config.mappings, write, self._web, rehearse)
         routes = [(route.filter, yard.route(route)) for route in config.routes]
         self.name = config.name
         self.routes = tuple(route.name for _, route in routes)
@@ -212,7 +218,14 @@ class Workflow:
 class _Yard:
     """Builds routes; actions with the same destination share what is the destination's."""
 
-    def __init__(self, mappings: tuple[CodeMapping, ...], write: Write, web: Web) -> None:
+    def __init__(
+        self,
+        mappings: tuple[CodeMapping, ...],
+        write: Write,
+        web: Web,
+        rehearse: Rehearse | None,
+    ) -> None:
+        self._rehearse = rehearse
         self.destinations: dict[str, Destination] = {}
         self._mappings = mappings
         self._write = write
@@ -232,6 +245,8 @@ class _Yard:
 
     def _courier(self, action: ActionConfig, route: str) -> Courier:
         """Of the actions with a breaker for the same destination, the first one's keys count."""
+        if self._rehearse:
+            return Courier(self._rehearse(action), PLAIN, None)
         sink = sinks.make(action, route, self._write, self._web)
         keys = action if isinstance(action, Resilience) else PLAIN
         name = sink.destination
