@@ -6,7 +6,7 @@ unknown struct, key, path, function or code map stops the program there.
 
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import NODEFAULT, UNSET, structs
@@ -65,7 +65,7 @@ class _Compiler:
     def struct(self, name: str, address: Any = None, default: Any = None) -> Node:
         """The node that builds a struct of the vocabulary, its fields in their order."""
         cls = vocabulary.STRUCTS[name]
-        fields = structs.fields(cls)
+        fields = _fields_of(cls)
         if strangers := _rows_of(cls).keys() - {field.encode_name for field in fields}:
             raise ValueError(f"fields/: {name} has no key {sorted(strangers)}")
         nodes = tuple(self.key(name, field.encode_name, _default(field)) for field in fields)
@@ -94,7 +94,7 @@ class _Compiler:
         address = self._address(row.path)
         if row.kind in ("whole", "lines"):
             address = (*address[:2], 0, 0)
-        return (row.kind, address, default)
+        return _leaf_of(row.kind, address, default)
 
     def _map(self, row: tables.Field, default: Any) -> Node:
         codes = tables.codes(row.arg)
@@ -193,6 +193,16 @@ class _Compiler:
         return self.slots.index(segment)
 
 
+_fields_of = cache(structs.fields)
+
+
+@lru_cache(maxsize=None, typed=True)
+def _leaf_of(kind: str, address: tuple[int, ...], default: Any) -> Node:
+    """One node for all leaves that are alike: plans hold a hundred thousand."""
+    return (kind, address, default)
+
+
+@cache
 def _rows_of(cls: type) -> dict[str, list[tables.Field]]:
     found: dict[str, list[tables.Field]] = {}
     for base in reversed(cls.__mro__):
@@ -201,7 +211,7 @@ def _rows_of(cls: type) -> dict[str, list[tables.Field]]:
 
 
 def _default_of(struct: str, key: str) -> Any:
-    fields = structs.fields(vocabulary.STRUCTS[struct])
+    fields = _fields_of(vocabulary.STRUCTS[struct])
     return next(_default(field) for field in fields if field.encode_name == key)
 
 

@@ -6,6 +6,7 @@ say is checked where it is compiled (`extract.py`), so a bad table stops the pro
 
 import csv
 from collections import defaultdict
+from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -122,6 +123,7 @@ def _group(row: dict[str, str]) -> Group:
     )
 
 
+@cache
 def codes(name: str) -> dict[str, str]:
     """A code map: what each code means; the empty code, if it is there, where there is none."""
     return {row["code"]: row["meaning"] for row in rows(f"codes/{name}.csv")}
