@@ -4,9 +4,9 @@ from msgspec import UNSET, Struct, UnsetType
 
 from fifhir.event.datatypes import (
     Address,
+    AssignedIdentifier,
     CodeableConcept,
     ContactPoint,
-    Identifier,
     Number,
     PersonName,
     Provider,
@@ -66,7 +66,7 @@ class Insurance(Struct, frozen=True, gc=False, omit_defaults=True):
     plan_id: Text = ""
     plan: CodeableConcept | UnsetType = UNSET
     company_id: Text = ""
-    company_ids: tuple[Identifier, ...] = ()
+    company_ids: tuple[AssignedIdentifier, ...] = ()
     company_name: Text = ""
     company_address: Address | UnsetType = UNSET
     company_phones: tuple[ContactPoint, ...] = ()
@@ -90,7 +90,7 @@ class Guarantor(Struct, frozen=True, gc=False, omit_defaults=True):
     """Who pays what insurers do not (GT1; HL7 v2.9 6.5.5)."""
 
     set_id: Text = ""
-    identifiers: tuple[Identifier, ...] = ()
+    identifiers: tuple[AssignedIdentifier, ...] = ()
     names: tuple[PersonName, ...] = ()
     address: Address | UnsetType = UNSET
     phones: tuple[ContactPoint, ...] = ()
@@ -169,8 +169,8 @@ class Specimen(Struct, frozen=True, gc=False, omit_defaults=True):
     container_type: CodeableConcept | UnsetType = UNSET
     container_condition: CodeableConcept | UnsetType = UNSET
     child_role: CodeableConcept | UnsetType = UNSET
-    accession_ids: tuple[Identifier, ...] = ()
-    other_ids: tuple[Identifier, ...] = ()
+    accession_ids: tuple[AssignedIdentifier, ...] = ()
+    other_ids: tuple[AssignedIdentifier, ...] = ()
     observations: tuple[Observation, ...] = ()
 
 
@@ -199,7 +199,10 @@ class ReportedError(Struct, frozen=True, gc=False, omit_defaults=True):
     """What was wrong with a message (ERR; HL7 v2.9 2.14.5)."""
 
     location: Text = ""
-    location_field: Text = ""
+    sequence: Text = ""
+    field: Text = ""
+    repetition: Text = ""
+    component: Text = ""
     code: CodeableConcept | UnsetType = UNSET
     severity: Text = ""
     application_code: CodeableConcept | UnsetType = UNSET

@@ -49,6 +49,15 @@ class Identifier(Struct, frozen=True, gc=False, omit_defaults=True):
     validation_error: Text = ""
 
 
+class AssignedIdentifier(Struct, frozen=True, gc=False, omit_defaults=True):
+    """An identifier of anything but a patient (CX)."""
+
+    value: Text = ""
+    type: Text = ""
+    assigner: Text = ""
+    system: Text = ""
+
+
 class IdentifierSet(Struct, frozen=True, gc=False, omit_defaults=True):
     """All identifiers in the order sent; `primary` is the first medical record number."""
 

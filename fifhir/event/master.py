@@ -7,9 +7,9 @@ from msgspec import UNSET, Struct, UnsetType
 from fifhir.event.clinical import Acknowledged, Organization, ReportedError
 from fifhir.event.datatypes import (
     Address,
+    AssignedIdentifier,
     CodeableConcept,
     ContactPoint,
-    Identifier,
     Location,
     PersonName,
     Text,
@@ -21,7 +21,7 @@ class StaffMember(Struct, frozen=True, gc=False, omit_defaults=True):
     """A member of a staff (STF; HL7 v2.9 chapter 15)."""
 
     key: CodeableConcept | UnsetType = UNSET
-    identifiers: tuple[Identifier, ...] = ()
+    identifiers: tuple[AssignedIdentifier, ...] = ()
     names: tuple[PersonName, ...] = ()
     staff_types: Text = ""
     gender: Text = ""
@@ -80,7 +80,7 @@ class MasterCharge(Struct, frozen=True, gc=False, omit_defaults=True):
     short_description: Text = ""
     long_description: Text = ""
     overrides: Text = ""
-    exploding_charges: tuple[Identifier, ...] = ()
+    exploding_charges: tuple[AssignedIdentifier, ...] = ()
     procedures: tuple[CodeableConcept, ...] = ()
     is_active: Text = ""
     inventory_numbers: tuple[CodeableConcept, ...] = ()

@@ -9,13 +9,13 @@ from fifhir.event.clinical import (
     Diagnosis,
     Guarantor,
     Insurance,
-    Medication,
     Organization,
     ReportedError,
     Specimen,
     Timing,
 )
 from fifhir.event.datatypes import Address, CodeableConcept, ContactPoint, Location, Provider, Text
+from fifhir.event.medication import MedicationRequest
 from fifhir.event.observation import Observation
 from fifhir.event.patient import Visit
 
@@ -68,6 +68,7 @@ class OrderRequest(Struct, frozen=True, gc=False, omit_defaults=True):
     clinical_information: Text = ""
     specimen_received_time: Text = ""
     specimen_source: Text = ""
+    specimen_id: Text = ""
     placer_fields: Text = ""
     filler_fields: Text = ""
     reported_time: Text = ""
@@ -80,7 +81,7 @@ class OrderRequest(Struct, frozen=True, gc=False, omit_defaults=True):
     procedure_modifiers: tuple[CodeableConcept, ...] = ()
     supplemental_information: tuple[CodeableConcept, ...] = ()
     result_handling: CodeableConcept | UnsetType = UNSET
-    medication: Medication | UnsetType = UNSET
+    medication_request: MedicationRequest | UnsetType = UNSET
     timings: tuple[Timing, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
     observations: tuple[Observation, ...] = ()

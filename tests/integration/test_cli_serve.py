@@ -161,7 +161,7 @@ def test_the_demo_tells_what_became_of_every_message() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     counts = dict(re.findall(r"^  (\w+) +(\d+)  ", done.stdout, re.MULTILINE))
     events = [name for name in counts if name != "refused"]
-    assert {"patient_admit", "patient_update", "lab_result", "unmapped_message"} <= set(events)
+    assert {"patient_admit", "patient_update", "lab_result", "order_placed"} <= set(events)
     assert counts["refused"] == "2"
     assert sum(int(counts[name]) for name in events) == 298
     assert len(re.findall(r"^  fi-fhir ", done.stdout, re.MULTILINE)) == 3

@@ -74,12 +74,12 @@ def test_twins_build_the_same_from_any_plan(twins: Twins, raw: bytes, node: Any)
     assert built(compiled, raw, plan, GIVEN) == built(python, raw, plan, GIVEN)
 
 
-@given(raw=messages())
-def test_twins_build_the_same_from_the_real_plans(twins: Twins, raw: bytes) -> None:
+@given(raw=messages(), name=st.sampled_from(sorted(extract._PLANS)))
+def test_twins_build_the_same_from_the_real_plans(twins: Twins, raw: bytes, name: str) -> None:
     python, compiled = twins
-    for plan in extract._PLANS.values():
-        told = built(compiled, raw, (plan.slots, plan.node), ARGUMENTS)
-        assert told == built(python, raw, (plan.slots, plan.node), ARGUMENTS)
+    plan = extract._PLANS[name]
+    told = built(compiled, raw, (plan.slots, plan.node), ARGUMENTS)
+    assert told == built(python, raw, (plan.slots, plan.node), ARGUMENTS)
 
 
 def structs(node: Any) -> Iterator[Any]:
