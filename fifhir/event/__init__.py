@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from fifhir.event import (
     admission,
+    answer,
     care,
     clinical,
     datatypes,
@@ -99,6 +100,7 @@ _FAMILIES: tuple[ModuleType, ...] = (
     meta,
     patient,
     observation,
+    answer,
     clinical,
     admission,
     result,

@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
-from fifhir.event.clinical import Acknowledged, ReportedError
+from fifhir.event.answer import Acknowledged, ReportedError
 from fifhir.event.datatypes import CodeableConcept, Number, Provider, Text
 from fifhir.event.immunization import Vaccination
 from fifhir.event.meta import Meta

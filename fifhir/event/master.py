@@ -4,7 +4,8 @@ from typing import TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
-from fifhir.event.clinical import Acknowledged, Organization, ReportedError
+from fifhir.event.answer import Acknowledged, ReportedError
+from fifhir.event.clinical import Organization
 from fifhir.event.datatypes import (
     Address,
     AssignedIdentifier,

@@ -4,10 +4,21 @@ from typing import TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
-from fifhir.event.clinical import Medication, Timing
+from fifhir.event.clinical import Timing
 from fifhir.event.datatypes import CodeableConcept, Location, Number, Provider, Text
 from fifhir.event.observation import Observation
 from fifhir.event.patient import Visit
+
+
+class Medication(Struct, frozen=True, gc=False, omit_defaults=True):
+    """A drug or treatment."""
+
+    code: Text = ""
+    code_system: Text = ""
+    name: Text = ""
+    concept: CodeableConcept | UnsetType = UNSET
+    form: Text = ""
+    strength: Text = ""
 
 
 class Route(Struct, frozen=True, gc=False, omit_defaults=True):

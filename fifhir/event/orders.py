@@ -4,16 +4,8 @@ from typing import TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
-from fifhir.event.clinical import (
-    Acknowledged,
-    Diagnosis,
-    Guarantor,
-    Insurance,
-    Organization,
-    ReportedError,
-    Specimen,
-    Timing,
-)
+from fifhir.event.answer import Acknowledged, ReportedError
+from fifhir.event.clinical import Diagnosis, Guarantor, Insurance, Organization, Specimen, Timing
 from fifhir.event.datatypes import Address, CodeableConcept, ContactPoint, Location, Provider, Text
 from fifhir.event.medication import MedicationRequest
 from fifhir.event.observation import Observation

@@ -5,7 +5,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from fifhir.event.clinical import Acknowledged, ReportedError
+from fifhir.event.answer import Acknowledged, ReportedError
 from fifhir.event.datatypes import (
     Address,
     CodeableConcept,
