@@ -96,6 +96,7 @@ def daemon(
     [
         ("./fi-fhir parse --format hl7v2 --pretty < message.hl7", '"type": "patient_admit"'),
         ("./fi-fhir workflow validate workflow.yaml", "is valid"),
+        ("./fi-fhir workflow run --dry-run --config workflow.yaml < events.json", "all"),
         ("./fi-fhir config show", "port: 8080"),
         ("./fi-fhir config validate", "valid"),
         ("./fi-fhir version", "fi-fhir"),

@@ -243,6 +243,7 @@ def doors() -> list[ModuleType]:
     return [door_or_skip(tokenizer) for tokenizer in TOKENIZERS]
 
 
+@pytest.mark.timeout(300)  # the plain twins take their time on a slow machine
 def test_twins_agree_on_every_address_of_every_file(
     cases: list[Case], doors: list[ModuleType]
 ) -> None:
@@ -259,6 +260,7 @@ def _type_of(data: bytes) -> str:
         return "unmapped_message"
 
 
+@pytest.mark.timeout(300)  # the plain twins take their time on a slow machine
 def test_twins_build_the_same_from_every_file(cases: list[Case], doors: list[ModuleType]) -> None:
     for case in cases:
         if len(case.data) > 20_000:
