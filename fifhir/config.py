@@ -67,6 +67,14 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int,
         Meta(ge=1024, le=1 << 30, description="Largest request body in bytes; larger is 413."),
     ] = 64 * 1024 * 1024
+    ack_when: Annotated[
+        Literal["after_actions", "after_store"],
+        Meta(
+            description="When /api/v1/workflow answers a message: after_actions, once every action "
+            "is confirmed or kept; or after_store, once it is in the journal, from where it is "
+            "delivered. X-Ack-When says so for one request."
+        ),
+    ] = "after_actions"
     max_connections: Annotated[
         int,
         Meta(

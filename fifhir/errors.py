@@ -69,7 +69,8 @@ class DeliveryError(FifhirError):
 
     KINDS = (
         *("circuit_open", "rate_limited", "timeout", "connection_error", "tls", "auth_error"),
-        *("server_error", "client_error", "ambiguous", "template", "transform", "unknown"),
+        *("server_error", "client_error", "ambiguous", "template", "transform", "poison"),
+        *("unknown",),
     )
 
     def __init__(

@@ -5,7 +5,9 @@ Everything that brings messages in calls this: HTTP, MLLP, files and the benchma
 
 import hashlib
 import time
+from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeAlias
 
 from msgspec import Struct, field, structs
 
@@ -13,15 +15,20 @@ from fifhir import batch
 from fifhir.errors import MessageError
 from fifhir.event import Event, Warning
 from fifhir.extract import extract, extract_json, scribe
+from fifhir.journal import Journal
 from fifhir.message import Message, Scribe, open_message, uuid_text
 from fifhir.profile import DEFAULT, Profile
 from fifhir.profile.choosing import Choice, Profiles, Sender
+from fifhir.store import Recorded
 from fifhir.workflow.engine import Workflow
 from fifhir.workflow.outcome import Outcome
 from fifhir.written import Written
 
 _MARKS = (b"MSH", b"FHS", b"BHS", b"BTS", b"FTS")  # what begins or ends a message in a stream
 VT, FS = 0x0B, 0x1C  # the bytes of MLLP; as numbers they are found three times as fast
+
+Answer: TypeAlias = Callable[[Written], bytes]
+"""What a sender is told of an event that is in the journal."""
 
 
 class Feed(Struct, frozen=True, kw_only=True):
@@ -101,6 +108,19 @@ def read_written(raw: bytes, feed: Feed) -> Written:
     name, json, _ = read_json(raw, feed)
     start = len('{"type":"","id":"') + len(name)  # what every event begins with
     return Written(name, json[start : start + 36].decode(), feed.source, json)
+
+
+async def record(
+    raw: bytes, feed: Feed, journal: Journal, answer: Answer
+) -> tuple[Written, Recorded]:
+    """Read one message and put it into the journal, from where it is delivered.
+
+    When this returns, the message and its `answer` are committed, or the same message was before
+    and its answer is told. Raises MessageError and StoreError; then nothing is promised.
+    """
+    written = read_written(raw, feed)
+    digest = hashlib.sha256(raw).digest()
+    return written, await journal.record(written, raw, digest, answer(written))
 
 
 async def accept(raw: bytes, feed: Feed, workflow: Workflow) -> tuple[Written, Outcome]:

@@ -33,6 +33,15 @@ class ListenerSettings(TlsKeys, frozen=True, kw_only=True, forbid_unknown_fields
             "with one AA, AE or AR; enhanced always with one CA, CE or CR."
         ),
     ] = "auto"
+    ack_when: Annotated[
+        Literal["after_store", "after_actions"],
+        Meta(
+            description="When a message is acknowledged: after_store, once it is in the journal, "
+            "from where it is delivered in the order of its sender (source, MSH-3, MSH-4); or "
+            "after_actions. Where no action reaches out of the process, or nothing may be kept, "
+            "it is after_actions."
+        ),
+    ] = "after_store"
     on_transient: Annotated[
         Literal["close", "AR"],
         Meta(

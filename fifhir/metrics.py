@@ -18,26 +18,15 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
+from fifhir.errors import DeliveryError
+
 # The first words of every slab, one cache line: what the process is doing now.
 HEARTBEAT, PID, STATE, STARTED, CONNECTIONS, IN_FLIGHT, LAG, DROPPED = range(8)
 HEADER = 8
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 OTHER = "other"
-ERROR_TYPES = (
-    "circuit_open",
-    "timeout",
-    "connection_error",
-    "auth_error",
-    "server_error",
-    "client_error",
-    "rate_limited",
-    "tls",
-    "ambiguous",
-    "template",
-    "transform",
-    "unknown",
-)
+ERROR_TYPES = DeliveryError.KINDS
 STAGES = ("ingress", "parse", "filter", "transform", "action", "dlq")
 CAUSES = ("exit", "SIGABRT", "SIGBUS", "SIGKILL", "SIGSEGV", "SIGTERM", "watchdog", OTHER)
 PATHS = (
@@ -95,6 +84,11 @@ DLQ_SIZE = Family("workflow_dlq_size", "Dead letters waiting for an operator.", 
 UNKEPT = Family(
     "fi_fhir_dlq_write_failures_total",
     "Dead letters the store did not take; the message was answered as not accepted.",
+    "counter",
+)
+DUPLICATES = Family(
+    "fi_fhir_duplicates_total",
+    "Messages that were in the journal before and were answered as then.",
     "counter",
 )
 BREAKER = Family(
@@ -173,7 +167,18 @@ LOOP_LAG = Family("fi_fhir_event_loop_lag_seconds", "The longest recent delay of
 LOST_LINES = Family("fi_fhir_log_lines_dropped_total", "Log lines nobody took.", "counter")
 
 FAMILIES = (
-    *(PROCESSED, IN_PROGRESS, DURATION, ACTION_ERRORS, DLQ_SIZE, UNKEPT, BREAKER, REJECTED, ERRORS),
+    *(
+        PROCESSED,
+        IN_PROGRESS,
+        DURATION,
+        ACTION_ERRORS,
+        DLQ_SIZE,
+        UNKEPT,
+        DUPLICATES,
+        BREAKER,
+        REJECTED,
+        ERRORS,
+    ),
     *(MLLP_OPEN, MLLP, MLLP_REFUSED, MLLP_DROPPED, TLS_REFUSED, TLS_EXPIRES),
     *(LOOKED, UNREAD),
     *(HTTP, OPEN, CAPPED, RESPAWNS, RELOADED, LOOP_LAG, LOST_LINES),
@@ -212,6 +217,7 @@ class Catalogue:
         self._events: dict[tuple[str, str, bool], int] = {}
         self.dlq_size = self._slot(DLQ_SIZE)
         self.unkept = self._slot(UNKEPT)
+        self.duplicates = self._slot(DUPLICATES)
         self.capped = self._slot(CAPPED)
         self.reloaded = self._slot(RELOADED)
         self.mllp_connections = {name: self._slot(MLLP_OPEN, name) for name in listeners}

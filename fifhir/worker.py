@@ -10,6 +10,7 @@ import math
 import resource
 import signal
 import time
+from functools import partial
 from socket import socket
 
 import uvloop
@@ -18,6 +19,8 @@ from msgspec import Struct
 from fifhir import machine
 from fifhir.config import Settings
 from fifhir.ingress import api, mllp
+from fifhir.ingress.counting import count
+from fifhir.journal import Journal
 from fifhir.logs import Log, adopt
 from fifhir.metrics import DROPPED, LAG
 from fifhir.profile.choosing import Profiles
@@ -73,16 +76,25 @@ async def _serve(duty: Duty, slot: int) -> int:
     duty.workflow.open(store, upkeep)
     watch = loop.create_task(upkeep.run())
     await upkeep.settled(needed=duty.settings.store.on_start == "fail")
-    server = api.serve(duty, slab, upkeep)
-    listeners = [mllp.serve(duty, place, slab) for place in duty.places]
+    note = partial(count, slab, duty.board.catalogue)
+    journal = Journal(store, duty.workflow, note, duty.log) if store else None
+    delivery = loop.create_task(journal.run()) if journal else watch
+    # What is done within this process is done when it is answered: no journal is needed for it.
+    early = journal if duty.workflow.endpoints else None
+    server = api.serve(duty, slab, upkeep, early)
+    listeners = [mllp.serve(duty, place, slab, early) for place in duty.places]
     Pulse(loop, slab, duty.log).beat()
     slab.state = READY
     await told_to_stop.wait()
     # The kernel ends a drain that hangs, even when no supervisor is left to do it.
     signal.alarm(math.ceil(patience) + 1)
     slab.state = DRAINING
+    until = loop.time() + patience
     frames = (each.drain(patience) for each in listeners)
     await asyncio.gather(server.drain(patience), *frames)
+    delivery.cancel()
+    if journal:
+        await journal.retire(max(0.0, until - loop.time()))
     watch.cancel()
     await duty.workflow.close()
     if store:

@@ -21,6 +21,7 @@ from fifhir.ingress.exchange import FORBIDDEN, UNAUTHORIZED, Answer, Fault, Requ
 from fifhir.ingress.http import Server, limits
 from fifhir.ingress.parsing import PARSE, Parser
 from fifhir.ingress.running import Runner
+from fifhir.journal import Journal
 from fifhir.logs import Log, place
 from fifhir.metrics import OTHER, PATHS, STATUSES, exposition
 from fifhir.profile.choosing import Profiles
@@ -66,15 +67,17 @@ class Route(Struct, frozen=True):
     other: int
 
 
-def serve(duty: Duty, slab: Slab, store: Health) -> Server:
+def serve(duty: Duty, slab: Slab, store: Health, journal: Journal | None) -> Server:
     """The API is served on the running loop, until the server is drained."""
-    return Server(duty.sock, Api(duty, slab, store), limits(duty.settings.server), duty.board, slab)
+    return Server(
+        duty.sock, Api(duty, slab, store, journal), limits(duty.settings.server), duty.board, slab
+    )
 
 
 class Api:
     """The application behind one worker's connections."""
 
-    def __init__(self, duty: Duty, slab: Slab, store: Health) -> None:
+    def __init__(self, duty: Duty, slab: Slab, store: Health, journal: Journal | None) -> None:
         self._store = store
         self._board = duty.board
         self._log = duty.log
@@ -85,7 +88,10 @@ class Api:
         feeds, version = Feeds(duty.profiles), duty.board.catalogue.build["version"]
         self._version = version
         parse = Parser(feeds, duty.board.catalogue, slab)
-        run = Runner(feeds, duty.board.catalogue, slab, duty.workflow)
+        run = Runner(
+            *(feeds, duty.board.catalogue, slab, duty.workflow, journal),
+            ack_when=duty.settings.server.ack_when,
+        )
         self._routes = {
             b"/health": self._route("/health", _readable(self._health)),
             b"/ready": self._route("/ready", _readable(self._ready)),

@@ -15,6 +15,7 @@ from fifhir.ingress.crowd import Crowd
 from fifhir.ingress.gate import Gate, keep_alive
 from fifhir.ingress.mllp_connection import Connection
 from fifhir.ingress.receiving import Receiver
+from fifhir.journal import Journal
 from fifhir.listener import ListenerSettings
 from fifhir.logs import Log
 from fifhir.profile.choosing import Profiles
@@ -52,10 +53,12 @@ class Place(Struct, frozen=True):
     door: Door | None = None
 
 
-def serve(duty: Duty, place: Place, slab: Slab) -> "Listener":
+def serve(duty: Duty, place: Place, slab: Slab, journal: Journal | None) -> "Listener":
     """MLLP is served on the running loop, until the listener is drained."""
     catalogue = duty.board.catalogue
-    receiver = Receiver(place.settings, duty.profiles, duty.workflow, catalogue, slab, duty.log)
+    receiver = Receiver(
+        place.settings, duty.profiles, duty.workflow, catalogue, slab, duty.log, journal
+    )
     return Listener(place, receiver, duty, slab)
 
 

@@ -1,8 +1,9 @@
 """One MLLP message: through the workflow, and what is answered.
 
-A frame holds one message. An acknowledgment that accepts is made only when every action of every
-matched route was confirmed. Content that fails again when sent again is refused with AE or AR; our
-own trouble is not answered at all, so that the sender sends the message again.
+A frame holds one message. An acknowledgment that accepts is made only when the message is in the
+journal, or every action of every matched route was confirmed or kept, as the listener says.
+Content that fails again when sent again is refused with AE or AR; our own trouble is not answered
+at all, so that the sender sends the message again.
 """
 
 import secrets
@@ -11,15 +12,17 @@ from functools import lru_cache
 
 from fifhir import ack, intake
 from fifhir.batch import split
-from fifhir.errors import MessageError
+from fifhir.errors import MessageError, StoreError
 from fifhir.ingress.counting import Sampler, count
 from fifhir.intake import Feed
+from fifhir.journal import Journal
 from fifhir.listener import ListenerSettings
 from fifhir.logs import Log
 from fifhir.metrics import Catalogue
 from fifhir.mllp import frame
 from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import Slab
+from fifhir.store import Repeat
 from fifhir.workflow.engine import Workflow
 
 NOT_NOW = MessageError("not_now", "not accepted for a reason of ours; send it again", code="207")
@@ -36,6 +39,7 @@ class Receiver:
         catalogue: Catalogue,
         slab: Slab,
         log: Log,
+        journal: Journal | None,
     ) -> None:
         self._feed = Feed.of(settings.source, profiles, settings.profile)
         self._mode: ack.Mode = settings.ack
@@ -44,6 +48,7 @@ class Receiver:
             settings.application.encode(), settings.facility.encode(), settings.error_segment
         )
         self._workflow = workflow
+        self._journal = journal if settings.ack_when == "after_store" else None
         self._catalogue = catalogue
         self._slab = slab
         self._sampler = Sampler(catalogue, slab)
@@ -59,15 +64,22 @@ class Receiver:
             self._note(wrong)
         else:
             try:
-                if await self._accept(message):
+                if self._journal is not None:
+                    reply = await self._record(message, head, self._journal)
+                    if reply is not None:
+                        return reply
+                elif await self._accept(message):
                     self._count("accepted")
-                elif self._trouble is None:
+                    return self._reply(head, None)
+                if self._trouble is None:
                     return None
-                else:
-                    wrong = self._trouble
+                wrong = self._trouble
             except MessageError as fault:
                 self._note(fault)
                 wrong = fault
+        return self._reply(head, wrong)
+
+    def _reply(self, head: ack.Header, wrong: MessageError | None) -> bytes:
         due = ack.codes(head, wrong, self._mode)
         return b"".join([self._acknowledge(head, code, wrong) for code in due])
 
@@ -97,6 +109,21 @@ class Receiver:
         if not outcome.success:
             self.fail("action_failed")
         return outcome.success
+
+    async def _record(self, message: bytes, head: ack.Header, journal: Journal) -> bytes | None:
+        """The acknowledgment of a message that is in the journal; None if it is not."""
+        message, reply = _only(message), self._reply(head, None)
+        try:
+            written, recorded = await intake.record(message, self._feed, journal, lambda _: reply)
+        except StoreError as fault:
+            self.fail(f"store {fault.kind}")
+            return None
+        self._sampler.look(message, self._feed, written.type)
+        self._count("accepted")
+        if isinstance(recorded, Repeat):
+            self._slab.add(self._catalogue.duplicates)
+            return recorded.answer
+        return reply
 
     def _note(self, wrong: MessageError) -> None:
         self._count("rejected" if wrong.code in ack.REJECTING else "error")

@@ -1,7 +1,8 @@
 """POST /api/v1/workflow: messages, or one event, through the workflow.
 
 200 means that every action of every matched route was confirmed, for every message of the body;
-202 that what was not is kept as a dead letter, whose id the body has.
+202 that what was not is kept as a dead letter, whose id the body has, or, if asked to answer so
+early, that every message is in the journal. A message that was there before is not delivered again.
 A batch is all or nothing before it begins: with a broken message in it, it is answered 422 and
 nothing has run. Then the messages run in order. At the first whose action fails the answer is 503
 and says how many were `processed` before it; the sender, who sends all of it again, repeats
@@ -11,13 +12,14 @@ those: at least once.
 import asyncio
 import secrets
 from time import perf_counter
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from fifhir import intake
 from fifhir.batch import is_single
-from fifhir.errors import MessageError
+from fifhir.errors import MessageError, StoreError
 from fifhir.event import Warning, encode, event_type
 from fifhir.ingress import answers, bodies
 from fifhir.ingress.answers import OK_JSON, Problem
@@ -26,8 +28,10 @@ from fifhir.ingress.counting import Sampler, count
 from fifhir.ingress.exchange import Answer, Request, Response
 from fifhir.ingress.messages import Broken, broken, unreadable, walk
 from fifhir.intake import Feed
+from fifhir.journal import Journal
 from fifhir.metrics import Catalogue
 from fifhir.scoreboard import Slab
+from fifhir.store import Recorded, Repeat
 from fifhir.workflow.engine import Workflow
 from fifhir.workflow.outcome import ActionResult, Outcome
 from fifhir.written import Written
@@ -35,7 +39,9 @@ from fifhir.written import Written
 _to_json = msgspec.json.Encoder().encode
 
 DEADLINE = 60.0  # seconds a request may run; each destination has a deadline of its own
+ACK_WHEN = ("after_actions", "after_store")
 KEPT = answers.head(202, "application/json")
+REPEATED = answers.head(202, "application/json", "Fifhir-Duplicate: true")
 DRY_RUN = {b"": False, b"false": False, b"true": True}
 
 
@@ -68,28 +74,47 @@ class Report(Struct, rename="camel"):
     events: list[Taken] = []
     warnings: list[Warning] = []
     processing_time_ms: float = 0.0
-
+    kept: Literal["", "journal", "dlq"] = ""
     dlq_id: str = ""
+    duplicates: int = 0
 
     def add(self, written: Written, outcome: Outcome) -> None:
         matched = self.routes_matched
         matched += [route for route in outcome.routes_matched if route not in matched]
         self.actions_executed += map(_action, outcome.actions)
-        self.dlq_id = self.dlq_id or next(
-            (each.letter for each in outcome.actions if each.letter), ""
-        )
+        letters = [each.letter for each in outcome.actions if each.letter]
+        if letters and not self.dlq_id:
+            self.kept, self.dlq_id = "dlq", letters[0]
         self.events.append(Taken(written.id, written.type))
+
+    def add_recorded(self, event: Taken, recorded: Recorded) -> None:
+        """A message is in the journal; a repeat is told as it was the first time."""
+        self.kept = "journal"
+        if isinstance(recorded, Repeat):
+            self.duplicates += 1
+            event = msgspec.json.decode(recorded.answer, type=Taken)
+        self.events.append(event)
 
 
 class Runner:
     """Answers workflow requests."""
 
-    def __init__(self, feeds: Feeds, catalogue: Catalogue, slab: Slab, workflow: Workflow) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - what running stands on
+        self,
+        feeds: Feeds,
+        catalogue: Catalogue,
+        slab: Slab,
+        workflow: Workflow,
+        journal: Journal | None,
+        ack_when: str,
+    ) -> None:
         self._feeds = feeds
         self._catalogue = catalogue
         self._slab = slab
         self._sampler = Sampler(catalogue, slab)
         self._workflow = workflow
+        self._journal = journal
+        self._ack_when = ack_when
 
     def answer(self, request: Request) -> Answer:
         """The request is checked now; what it asks for runs in the coroutine."""
@@ -97,24 +122,34 @@ class Runner:
         if dry_run is None:
             raise Problem(400, "bad_dry_run", "X-Dry-Run is true or false.")
         report = Report(dry_run)
+        journal = None if dry_run else self._chosen(request)
         if not bodies.is_json(request):
             feed, _ = self._feeds.named(bodies.raw_source(request))
-            return self._run(request.body, feed, report)
+            return self._run(request.body, feed, report, journal)
         envelope = bodies.open_envelope(request.body)
         if bytes(envelope.event):
             event = bodies.to_event(envelope.event, secrets.token_hex(16))
             written = Written(event_type(event), event.id, event.source, encode(event))
-            return self._run(written, self._feeds.named(event.source)[0], report)
+            return self._run(written, self._feeds.named(event.source)[0], report, None)
         source = envelope.source or bodies.DEFAULT_SOURCE
         feed, _ = self._feeds.named(source, envelope.options.profile)
-        return self._run(bodies.unwrap(envelope), feed, report)
+        return self._run(bodies.unwrap(envelope), feed, report, journal)
 
-    async def _run(self, load: bytes | Written, feed: Feed, report: Report) -> Response:
+    def _chosen(self, request: Request) -> Journal | None:
+        """The journal, if the answer is to be given as soon as the messages are in it."""
+        when = request.headers.get(b"x-ack-when", b"").strip().decode("latin-1") or self._ack_when
+        if when not in ACK_WHEN:
+            raise Problem(400, "bad_ack_when", f"X-Ack-When is {' or '.join(ACK_WHEN)}.")
+        return self._journal if when == "after_store" else None
+
+    async def _run(
+        self, load: bytes | Written, feed: Feed, report: Report, journal: Journal | None
+    ) -> Response:
         started = perf_counter()
         try:
             async with asyncio.timeout(DEADLINE):
                 if isinstance(load, bytes):
-                    await self._run_messages(load, feed, report)
+                    await self._run_messages(load, feed, report, journal)
                 else:
                     outcome = await self._workflow.run(load, b"", dry_run=report.dry_run)
                     self._note(load, outcome, report)
@@ -126,16 +161,45 @@ class Runner:
                 processed=len(report.events),
             ) from late
         report.processing_time_ms = round((perf_counter() - started) * 1000, 3)
-        status, head = (202, KEPT) if report.dlq_id else (200, OK_JSON)
-        return Response(status, head, _to_json(report))
+        if not report.kept:
+            return Response(200, OK_JSON, _to_json(report))
+        repeated = report.duplicates == len(report.events)
+        return Response(202, REPEATED if repeated else KEPT, _to_json(report))
 
-    async def _run_messages(self, body: bytes, feed: Feed, report: Report) -> None:
+    async def _run_messages(
+        self, body: bytes, feed: Feed, report: Report, journal: Journal | None
+    ) -> None:
         if is_single(body):
-            await self._run_message(body, feed, report)
+            await self._take(body, feed, report, journal)
             return
         await self._check(body, feed)
         async for raw in walk(body, report.warnings):
+            await self._take(raw, feed, report, journal)
+
+    async def _take(self, raw: bytes, feed: Feed, report: Report, journal: Journal | None) -> None:
+        if journal is None:
             await self._run_message(raw, feed, report)
+        else:
+            await self._record(raw, feed, report, journal)
+
+    async def _record(self, raw: bytes, feed: Feed, report: Report, journal: Journal) -> None:
+        """The message is in the journal, for the first time or not; a Problem if it is not."""
+        try:
+            written, recorded = await intake.record(raw, feed, journal, _told)
+        except MessageError as fault:
+            self._slab.add(self._catalogue.error("parse"))
+            raise unreadable([broken(0, fault)], any_hl7=True) from fault
+        except StoreError as fault:
+            raise Problem(
+                503,
+                "not_kept",
+                "The message could not be recorded; send it again.",
+                processed=len(report.events),
+            ) from fault
+        self._sampler.look(raw, feed, written.type)
+        report.add_recorded(Taken(written.id, written.type), recorded)
+        if isinstance(recorded, Repeat):
+            self._slab.add(self._catalogue.duplicates)
 
     async def _check(self, body: bytes, feed: Feed) -> None:
         """Every message can be read, and there is one; else nobody has been promised anything."""
@@ -180,6 +244,10 @@ class Runner:
                 ],
             )
         report.add(written, outcome)
+
+
+def _told(written: Written) -> bytes:
+    return _to_json(Taken(written.id, written.type))
 
 
 def _action(result: ActionResult) -> Action:

@@ -111,11 +111,14 @@ class Workflow:
             await courier.sink.close()
         await self._web.close()
 
-    async def run(self, written: Written, raw: bytes, *, dry_run: bool = False) -> Outcome:
+    async def run(
+        self, written: Written, raw: bytes, *, dry_run: bool = False, grave: Grave | None = None
+    ) -> Outcome:
         """Every action of every matching route has been tried, whatever failed.
 
         Routes run side by side, the actions of one in their order. With `dry_run` no sink is
-        touched: the outcome says what would have run.
+        touched: the outcome says what would have run. Dead letters go into `grave`, if there is
+        one, instead of the store.
         """
         routes, undecided = self._index.find(written)
         for route, reason in undecided:
@@ -125,10 +128,12 @@ class Workflow:
             return Outcome(names, tuple(_skipped(routes)), len(undecided))
         if sum([route.distant for route in routes]) > 1:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._run(route, written, raw)) for route in routes]
+                tasks = [
+                    group.create_task(self._run(route, written, raw, grave)) for route in routes
+                ]
             done = [task.result() for task in tasks]
         else:
-            done = [await self._run(route, written, raw) for route in routes]
+            done = [await self._run(route, written, raw, grave) for route in routes]
         return Outcome(names, tuple([each for results in done for each in results]), len(undecided))
 
     def _tell(self, route: str, reason: str) -> None:
@@ -138,42 +143,52 @@ class Workflow:
             self._told[route] = now
             self._write("warn", "condition had no answer", route=route, reason=reason)
 
-    async def _run(self, route: _Route, written: Written, raw: bytes) -> list[ActionResult]:
+    async def _run(
+        self, route: _Route, written: Written, raw: bytes, grave: Grave | None
+    ) -> list[ActionResult]:
         try:
             changed = _changed(route.change, written)
         except TransformFault as fault:
-            return [await self._unchanged(fault, each) for each in _parcels(route, written, raw)]
+            return [
+                await self._unchanged(fault, each, grave) for each in _parcels(route, written, raw)
+            ]
         return [
-            await self._attempt(courier, parcel)
+            await self._attempt(courier, parcel, grave)
             for (_, courier), parcel in zip(
                 route.actions, _parcels(route, changed, raw), strict=True
             )
         ]
 
-    async def _unchanged(self, fault: TransformFault, parcel: Parcel) -> ActionResult:
+    async def _unchanged(
+        self, fault: TransformFault, parcel: Parcel, grave: Grave | None
+    ) -> ActionResult:
         """The action is kept: it cannot have the event as its route wants it."""
-        return await self._keep(parcel, Undelivered(TRANSFORM, str(fault), 1), perf_counter())
+        failure = Undelivered(TRANSFORM, str(fault), 1)
+        return await self._keep(parcel, failure, perf_counter(), grave)
 
-    async def _attempt(self, courier: Courier, parcel: Parcel) -> ActionResult:
+    async def _attempt(self, courier: Courier, parcel: Parcel, grave: Grave | None) -> ActionResult:
         started = perf_counter()
         try:
             await courier.deliver(parcel)
         except Undelivered as fault:
-            return await self._keep(parcel, fault, started)
+            return await self._keep(parcel, fault, started, grave)
         elapsed = (perf_counter() - started) * 1000
         return ActionResult(parcel.route, parcel.action, "delivered", elapsed)
 
-    async def _keep(self, parcel: Parcel, fault: Undelivered, started: float) -> ActionResult:
+    async def _keep(
+        self, parcel: Parcel, fault: Undelivered, started: float, grave: Grave | None
+    ) -> ActionResult:
         """The dead letter is committed, or the action has failed for good."""
         letter = _letter(parcel, fault)
         elapsed = (perf_counter() - started) * 1000
         failed = ActionResult(
             *(parcel.route, parcel.action, "failed", elapsed, str(fault), fault.kind)
         )
-        if self._grave is None:
+        grave = grave or self._grave
+        if grave is None:
             return failed
         try:
-            await self._grave.bury([letter])
+            await grave.bury([letter])
         except StoreError as trouble:
             if self._signs:
                 self._signs.unkept()
@@ -193,6 +208,11 @@ class Workflow:
         return ActionResult(
             *(parcel.route, parcel.action, "kept", elapsed, str(fault), fault.kind, letter.id)
         )
+
+    def give_up(self, written: Written, raw: bytes, attempts: int) -> list[DeadLetter]:
+        """Dead letters for all that would be done with an event of which workers die."""
+        routes, _ = self._index.find(written)
+        return [letter for route in routes for letter in _given_up(route, written, raw, attempts)]
 
     async def redeliver(self, letter: DeadLetter) -> None:
         """The failed action, and it alone, has now been confirmed; Undelivered if not again."""
@@ -264,6 +284,16 @@ def _changed(change: Change | None, written: Written) -> Written:
 def _parcels(route: _Route, written: Written, raw: bytes) -> Iterable[Parcel]:
     for index, (action, _) in enumerate(route.actions):
         yield Parcel(written, raw, route.name, action, index)
+
+
+def _given_up(route: _Route, written: Written, raw: bytes, attempts: int) -> Iterable[DeadLetter]:
+    kind, text = "poison", "a worker died of it each time it was tried"
+    try:
+        written = _changed(route.change, written)
+    except TransformFault as fault:
+        kind, text = TRANSFORM, str(fault)
+    for parcel in _parcels(route, written, raw):
+        yield _letter(parcel, Undelivered(kind, text, attempts))
 
 
 def _skipped(routes: Iterable[_Route]) -> Iterable[ActionResult]:

@@ -37,16 +37,19 @@ routes:
 
 
 class Destination:
-    """A web server that answers with `status` and remembers what it was sent."""
+    """A web server that answers with `status` while it is open; it remembers what it was sent."""
 
     def __init__(self) -> None:
         self.status = 200
+        self.open = threading.Event()
+        self.open.set()
         self.seen: list[tuple[str, bytes]] = []
         mine = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                mine.open.wait(30)
                 mine.seen.append((self.headers["Idempotency-Key"], body))
                 self.send_response(mine.status)
                 self.send_header("Content-Length", "0")

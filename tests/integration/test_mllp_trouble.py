@@ -54,7 +54,7 @@ def served(
     duty = worker.Duty(sock, board, Settings(), Profiles(), Workflow(DEFAULT, write), log)
 
     async def run() -> None:
-        listener = mllp.serve(duty, place, board.slab(0))
+        listener = mllp.serve(duty, place, board.slab(0), None)
         await asyncio.wait_for(talk(sock.getsockname()[1], listener), 20)
         await listener.drain(5)
         assert listener.held == 0

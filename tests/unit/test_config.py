@@ -86,6 +86,7 @@ def test_every_variable_reaches_its_setting(variable: str, tmp_path: Path) -> No
         "listeners": "[{port: 2576}]",
         "tls_identities": "[urn:lab]",
         "on_transient": "AR",
+        "ack_when": "after_store" if "SERVER" in variable else "after_actions",
         "driver": "sqlite",
         "ssl_mode": "disable",
         "on_start": "fail",

@@ -1,0 +1,164 @@
+"""Accept first, deliver afterwards: messages go into the store's journal and out of it again.
+
+A message is answered once its row is committed. From there whichever worker claims its order key
+runs it through the workflow, one after another for each key, and settles what came of it: the row
+is done and dead letters are buried in one transaction. A worker that dies holds a key until its
+lease has run out; then another one goes on, and what was on its way is sent again under its key.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from fifhir import ack
+from fifhir.errors import StoreError
+from fifhir.logs import Log
+from fifhir.store import Claim, DeadLetter, Entry, Pending, Recorded, Store
+from fifhir.workflow.engine import Workflow
+from fifhir.workflow.outcome import Outcome
+from fifhir.written import Written
+
+KEYS = 64  # order keys one worker delivers for at a time
+ENTRIES = 64  # messages of a key it takes at once
+SETTLED = 16  # messages after which it settles; so many may be sent again after a crash
+LEASE = 30.0  # seconds without a sign of life until another worker takes over
+POLL = 1.0  # seconds between two looks for what other workers have left
+ATTEMPTS = 5  # times a worker may die of a message before it is given up
+
+
+class Journal:
+    """One worker's hand on the journal. `note` is told what became of each message."""
+
+    def __init__(
+        self, store: Store, workflow: Workflow, note: Callable[[Written, Outcome], None], log: Log
+    ) -> None:
+        self._store = store
+        self._workflow = workflow
+        self._note = note
+        self._log = log
+        self._fresh = asyncio.Event()
+        self._working: set[asyncio.Task[None]] = set()
+        self._retired = False
+
+    async def record(self, written: Written, raw: bytes, digest: bytes, answer: bytes) -> Recorded:
+        """The message and its answer are committed, or were so before. StoreError: no promise."""
+        head = ack.header(raw)
+        application, facility, control_id = (
+            head.fields[number].decode(errors="replace") for number in (3, 4, 10)
+        )
+        recorded = await self._store.record(
+            Entry(
+                event_id=written.id,
+                event_type=written.type,
+                source=written.source,
+                order_key="|".join((written.source, application, facility)),
+                raw=raw,
+                event=written.json,
+                answer=answer,
+                tenant=written.source,
+                application=application,
+                facility=facility,
+                control_id=control_id,
+                digest=digest,
+            )
+        )
+        self._fresh.set()
+        return recorded
+
+    async def run(self) -> None:
+        """Deliver what is in the journal, until cancelled."""
+        while True:
+            self._fresh.clear()
+            claims = await self._claim(KEYS - len(self._working))
+            for claim in claims:
+                task = asyncio.get_running_loop().create_task(self._work(claim))
+                self._working.add(task)
+                task.add_done_callback(self._finished)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL):
+                    await self._fresh.wait()
+
+    async def retire(self, seconds: float) -> None:
+        """What is on its way has arrived or is given back; `run` has been cancelled before."""
+        self._retired = True
+        if self._working:
+            await asyncio.wait(self._working, timeout=seconds)
+        for task in tuple(self._working):
+            task.cancel()
+        await asyncio.gather(*self._working, return_exceptions=True)
+
+    async def _claim(self, room: int) -> list[Claim]:
+        if room <= 0 or not self._store.ready:
+            return []
+        try:
+            return await self._store.claim(room, ENTRIES, LEASE)
+        except StoreError as fault:
+            self._log.warn("journal cannot be read", reason=str(fault))
+            return []
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
+        self._fresh.set()
+        if not task.cancelled() and (fault := task.exception()):
+            self._log.error("delivery from the journal failed", exception=type(fault).__name__)
+
+    async def _work(self, claim: Claim) -> None:
+        """The entries of a claim, one after another; whatever was done is settled in any case."""
+        keeper = asyncio.get_running_loop().create_task(self._keep(claim))
+        hands = _Hands()
+        try:
+            for entry in claim.entries:
+                if self._retired or keeper.done():
+                    break
+                await self._deliver(entry, hands)
+                if len(hands.done) >= SETTLED:
+                    await self._settle(claim, hands)
+        finally:
+            keeper.cancel()
+            await self._settle(claim, hands)
+            with suppress(StoreError):
+                await self._store.release(claim)
+
+    async def _deliver(self, entry: Pending, hands: "_Hands") -> None:
+        written = Written(entry.event_type, entry.event_id, entry.source, entry.event)
+        if entry.attempts > ATTEMPTS:
+            hands.letters += self._workflow.give_up(written, entry.raw, entry.attempts - 1)
+            self._log.error("message given up", event_id=entry.event_id, attempts=entry.attempts)
+        else:
+            self._note(written, await self._workflow.run(written, entry.raw, grave=hands))
+        hands.done.append(entry.number)
+
+    async def _settle(self, claim: Claim, hands: "_Hands") -> None:
+        """What was done is so in the store; else it will be delivered again, by whoever has it."""
+        done, letters = hands.empty()
+        if not done and not letters:
+            return
+        try:
+            if not await self._store.settle(claim, done, letters):
+                self._log.warn("journal entries were delivered by two workers", count=len(done))
+        except StoreError as fault:
+            self._log.warn("journal entries cannot be settled", reason=str(fault), count=len(done))
+
+    async def _keep(self, claim: Claim) -> None:
+        """The claim holds; this ends when it does not any more."""
+        held = True
+        while held:
+            await asyncio.sleep(LEASE / 3)
+            with suppress(StoreError):
+                held = await self._store.renew(claim, LEASE)
+
+
+class _Hands:
+    """What was done of a claim and is not settled yet; dead letters wait here for its commit."""
+
+    def __init__(self) -> None:
+        self.done: list[int] = []
+        self.letters: list[DeadLetter] = []
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        self.letters += letters
+
+    def empty(self) -> tuple[list[int], list[DeadLetter]]:
+        taken = self.done, self.letters
+        self.done, self.letters = [], []
+        return taken
