@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -36,6 +37,10 @@ class Written:
         if self._document is None:
             self._document = _decode(self.json)
         return self._document
+
+    def glimpse(self, decode: Callable[[bytes], dict[str, Any]]) -> dict[str, Any]:
+        """The event, or what `decode` makes of it if nobody has needed all of it yet."""
+        return decode(self.json) if self._document is None else self._document
 
     def changed(self, document: dict[str, Any]) -> "Written":
         """The same event with other contents, as the transforms of a route leave it."""

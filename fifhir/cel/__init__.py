@@ -6,7 +6,7 @@ loops without a limit, and no text of an error says what a value was.
 
 from typing import Any
 
-from fifhir.cel.compiler import Compiler, Use
+from fifhir.cel.compiler import Compiler, Path, Use
 from fifhir.cel.macros import LOOP_LIMIT
 from fifhir.cel.operators import Run
 from fifhir.cel.parser import TEXT_LIMIT, parse
@@ -19,14 +19,16 @@ __all__ = ["TEXT_LIMIT", "Predicate", "Use", "compile", "evaluate"]
 class Predicate:
     """A condition, ready to be asked about any number of documents.
 
-    `uses` are the fields it reads, for whoever knows what a document may have.
+    `uses` are the fields it reads, for whoever knows what a document may have. `needs` are the
+    places whose contents it asks for: all else of a document may be left out.
     """
 
-    __slots__ = ("_run", "text", "uses")
+    __slots__ = ("_run", "needs", "text", "uses")
 
-    def __init__(self, text: str, run: Run, uses: tuple[Use, ...]) -> None:
+    def __init__(self, text: str, run: Run, uses: tuple[Use, ...], needs: frozenset[Path]) -> None:
         self.text = text
         self.uses = uses
+        self.needs = needs
         self._run = run
 
     def __call__(self, document: dict[str, Any]) -> bool:
@@ -44,7 +46,7 @@ def compile(text: str) -> Predicate:
     if term.kind not in (None, bool):
         kind = TYPES[term.kind].removeprefix("google.protobuf.").lower()
         raise CelError(1, f"a condition must be true or false, this is {kind}; compare it")
-    return Predicate(text, term.run, tuple(compiler.uses))
+    return Predicate(text, term.run, tuple(compiler.uses), compiler.needs)
 
 
 def evaluate(text: str, document: dict[str, Any]) -> Any:

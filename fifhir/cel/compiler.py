@@ -8,11 +8,12 @@ Types are checked here where they are known (literals, what functions give); all
 document, so checked when it runs.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from fifhir.cel import operators, regex
-from fifhir.cel.functions import GLOBALS, MEMBERS, Function
+from fifhir.cel.functions import GLOBALS, MEMBERS, STRING, Function, Kinds
 from fifhir.cel.macros import MACROS, NESTING_LIMIT
 from fifhir.cel.operators import Run, Scope
 from fifhir.cel.parser import Call, Entries, Items, Literal, Name, Node, Select
@@ -51,10 +52,14 @@ class Use(NamedTuple):
 
 
 class Compiler:
-    """Compiles one expression; `uses` are the fields it reads."""
+    """Compiles one expression.
+
+    `uses` are the fields it reads, `needs` those of them that it reads as a whole.
+    """
 
     def __init__(self) -> None:
         self.uses: list[Use] = []
+        self._reads: Counter[Path] = Counter()
         self._variables: list[tuple[str, Path | None]] = []
 
     def term(self, node: Node) -> Term:
@@ -78,8 +83,11 @@ class Compiler:
             name, path = self._variables[position]
             if name == node.name:
                 slot = _FIRST_VARIABLE + position
+                if path is not None:
+                    self._reads[path] += 1
                 return Term(_chained(node.name, slot, ()), path=path, chain=(slot, ()))
         if node.name == ROOT:
+            self._reads[()] += 1
             return Term(_chained(ROOT, 0, ()), dict, path=(), chain=(0, ()))
         if node.name in _TYPE_NAMES:
             return _constant(_TYPE_NAMES[node.name])
@@ -87,8 +95,24 @@ class Compiler:
             node.column, f"unknown name '{node.name}'; a field of the event is {ROOT}.{node.name}"
         )
 
+    def _owner(self, node: Node) -> Term:
+        """What only a part is asked of, so that it is not needed as a whole."""
+        operand = self.term(node)
+        if operand.path is not None:
+            self._reads[operand.path] -= 1
+        return operand
+
+    @property
+    def needs(self) -> frozenset[Path]:
+        """Where in the document what is there is needed, with everything in it."""
+        needed = {path for path, count in self._reads.items() if count > 0}
+        for use in sorted(self.uses, key=lambda each: -len(each.path)):
+            if not any(path[: len(use.path)] == use.path for path in needed):
+                needed.add(use.path)  # that it is there is asked, if nothing else
+        return frozenset(needed)
+
     def _select(self, node: Select) -> Term:
-        operand = self.term(node.operand)
+        operand = self._owner(node.operand)
         if operand.kind not in (None, dict):
             raise CelError(node.column, f"a {_called(operand.kind)} has no field '{node.field}'")
         path = self._used(operand, node.field, node.column)
@@ -104,6 +128,7 @@ class Compiler:
             return None
         path = (*operand.path, field)
         self.uses.append(Use(path, column))
+        self._reads[path] += 1
         return path
 
     def _map(self, node: Entries) -> Term:
@@ -158,15 +183,17 @@ class Compiler:
     def _indexed(self, node: Call, container: Term, key: Term) -> Path | None:
         if container.path is None or not key.constant:
             return None
+        self._reads[container.path] -= 1
         if type(key.value) is str:
             return self._used(container, key.value, node.column)
-        return (*container.path, None)
+        self._reads[element := (*container.path, None)] += 1
+        return element
 
     def _has(self, node: Call) -> Term:
         if len(node.arguments) != 1 or not isinstance(node.arguments[0], Select):
             raise CelError(node.column, f"has() takes one field, as in has({ROOT}.patient.mrn)")
         selected = node.arguments[0]
-        operand = self.term(selected.operand)
+        operand = self._owner(selected.operand)
         if operand.kind not in (None, dict):
             raise CelError(selected.column, f"a {_called(operand.kind)} has no fields")
         self._used(operand, selected.field, selected.column)
@@ -190,7 +217,9 @@ class Compiler:
             raise CelError(variable.column, f"{node.name}() takes a new name first")
         if len(self._variables) >= NESTING_LIMIT:
             raise CelError(node.column, f"macros can be nested {NESTING_LIMIT} deep")
-        looped = self.term(items)
+        looped = (
+            self._owner(items) if node.name in ("all", "exists", "exists_one") else self.term(items)
+        )
         if looped.kind not in (None, list, dict):
             raise CelError(node.column, f"{node.name}() needs a list or a map")
         self._variables.append(
@@ -280,7 +309,7 @@ def _function(node: Call, function: Function, terms: list[Term]) -> Term:
             raise CelError(node.column, f"{node.name}() does not work on {_called(term.kind)}")
     if node.name == "matches" and terms[1].constant:
         return _searched(node, terms)
-    run = _checked(node.name, function, [term.run for term in terms])
+    run = _checked(node.name, function, terms)
     if not all(term.constant for term in terms):
         return Term(run, function.gives)
     try:
@@ -296,24 +325,24 @@ def _searched(node: Call, terms: list[Term]) -> Term:
         search = regex.compile(terms[1].value).search
     except CelFault as fault:
         raise CelError(node.arguments[1].column, str(fault)) from None
-    return Term(
-        _checked("matches", Function((frozenset((str,)),), bool, search), [terms[0].run]), bool
-    )
+    return Term(_checked("matches", Function((STRING,), bool, search), terms[:1]), bool)
 
 
-def _checked(name: str, function: Function, runs: list[Run]) -> Run:
+def _checked(name: str, function: Function, terms: list[Term]) -> Run:
     """The call, which sees only the types it takes."""
     compute = function.run
-    if len(runs) == 1:
-        (run,), (kinds,) = runs, function.takes
+    runs = [term.run for term in terms]
+    first, kinds = runs[0], function.takes[0]
+    rest = [term.value for term in terms[1:] if term.constant]
+    if len(rest) == len(runs) - 1 and _fit(rest, function.takes[1:]):  # text.startsWith("A")
 
-        def called_with_one(scope: Scope) -> Any:
-            value = run(scope)
+        def called_on_one(scope: Scope) -> Any:
+            value = first(scope)
             if type(value) not in kinds:
                 raise mismatch(f"{name}()", value)
-            return compute(value)
+            return compute(value, *rest)
 
-        return called_with_one
+        return called_on_one
 
     def called(scope: Scope) -> Any:
         values = [run(scope) for run in runs]
@@ -323,6 +352,10 @@ def _checked(name: str, function: Function, runs: list[Run]) -> Run:
         return compute(*values)
 
     return called
+
+
+def _fit(values: list[Any], takes: tuple[Kinds, ...]) -> bool:
+    return all(type(value) in kinds for value, kinds in zip(values, takes, strict=True))
 
 
 def _field(run: Run, field: str) -> Run:

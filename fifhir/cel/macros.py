@@ -38,18 +38,22 @@ def _deciding(decisive: bool) -> Macro:
 
     def made(items: Run, bodies: tuple[Run, ...]) -> Run:
         (body,) = bodies
+        other = not decisive
 
         def decided(scope: Scope) -> bool:
             failed = ""
             for item in _items(items, scope):
                 try:
-                    if _boolean(body((*scope, item))) is decisive:
-                        return decisive
+                    value = body((*scope, item))
+                    if value is decisive:
+                        return not other
+                    if value is not other:
+                        _boolean(value)
                 except CelFault as fault:
                     failed = str(fault)
             if failed:
                 raise CelFault(failed)
-            return not decisive
+            return other
 
         return decided
 

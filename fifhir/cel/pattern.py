@@ -149,6 +149,14 @@ class _Parser:
             return True
         return False
 
+    def _until(self, closing: str) -> str:
+        """What stands before the closing sign, which is taken as well."""
+        end = self._text.find(closing, self.position)
+        if end < 0:
+            raise CelFault("the pattern of matches() is not finished")
+        found, self.position = self._text[self.position : end], end + len(closing)
+        return found
+
     def _repeated(self, part: Tree) -> Tree:
         while True:
             if self._accept("*"):
@@ -215,10 +223,8 @@ class _Parser:
         return tree
 
     def _name(self) -> None:
-        end = self._text.find(">", self.position)
-        if not self._text[self.position : end].isidentifier():
+        if not self._until(">").isidentifier():
             raise CelFault("the pattern of matches() has a group that no linear engine supports")
-        self.position = end + 1
 
     def _changed_flags(self) -> frozenset[str]:
         """The flags in force after `(?i-s`, up to the : or ) that ends them."""
@@ -270,8 +276,7 @@ class _Parser:
     def _property(self, opposite: bool) -> Accepts:
         name = self._take()
         if name == "{":
-            end = self._text.find("}", self.position)
-            name, self.position = self._text[self.position : end], end + 1
+            name = self._until("}")
         opposite ^= name.startswith("^")
         name = name.removeprefix("^")
         if not _CATEGORY.fullmatch(name):
@@ -298,8 +303,7 @@ class _Parser:
     def _hexadecimal(self) -> str:
         digits = self._take()
         if digits == "{":
-            end = self._text.find("}", self.position)
-            digits, self.position = self._text[self.position : end], end + 1
+            digits = self._until("}")
         else:
             digits += self._take()
         try:
@@ -344,12 +348,10 @@ class _Parser:
         """One character of a class; None if it was a class of its own, now among the others."""
         letter = self._take()
         if letter == "[" and self._accept(":"):
-            end = self._text.find(":]", self.position)
-            name = self._text[self.position : end]
+            name = self._until(":]")
             members = _POSIX.get(name.removeprefix("^"))
             if members is None:
                 raise CelFault("the pattern of matches() has an unknown class [:...:]")
-            self.position = end + 2
             negative = name.startswith("^")
             others.append(lambda each: (each in members) != negative)
             return None

@@ -1,15 +1,16 @@
 """Which events take a route, and the index that finds an event's routes without asking each one."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Meta, Struct
 
 from fifhir import cel
+from fifhir.cel import Predicate
 from fifhir.errors import CelError, CelFault
 from fifhir.event import EVENT_TYPES
 from fifhir.schema import Fault, Faults, suggestion
-from fifhir.workflow import fields
+from fifhir.workflow import fields, glimpse
 from fifhir.written import Written
 
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -105,12 +106,12 @@ class Index(Generic[R]):
         choice = table.by_source.get(written.source, table.others)
         if not choice.conditional:
             return choice.routes, ()
-        return _asked(choice.rows, written)
+        return _asked(choice.rows, written.glimpse(choice.decode))
 
 
 class _Row(NamedTuple, Generic[R]):
     filter: Filter
-    predicate: Callable[[dict[str, Any]], bool] | None
+    predicate: Predicate | None
     route: R
 
 
@@ -121,6 +122,8 @@ class _Choice(Generic[R]):
         self.rows = rows
         self.routes = tuple(row.route for row in rows)
         self.conditional = any(row.predicate for row in rows)
+        predicates = [row.predicate for row in rows if row.predicate]
+        self.decode = glimpse.decoder([path for each in predicates for path in each.needs])
 
 
 class _Sources(Generic[R]):
@@ -137,13 +140,14 @@ class _Sources(Generic[R]):
         }
 
 
-def _predicate(condition: Filter) -> Callable[[dict[str, Any]], bool] | None:
+def _predicate(condition: Filter) -> Predicate | None:
     return cel.compile(condition.condition) if condition.condition.strip() else None
 
 
-def _asked(rows: tuple[_Row[R], ...], written: Written) -> tuple[list[R], list[Undecided[R]]]:
+def _asked(
+    rows: tuple[_Row[R], ...], document: dict[str, Any]
+) -> tuple[list[R], list[Undecided[R]]]:
     """The routes whose conditions hold, and those whose conditions have no answer."""
-    document = written.document
     taken: list[R] = []
     undecided: list[Undecided[R]] = []
     for _, predicate, route in rows:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from fifhir import cel
 from fifhir.cel import regex
 from fifhir.errors import CelError, CelFault
+from fifhir.workflow import glimpse
 
 oracle = pytest.importorskip("cel_expr_python.cel", reason="no wheel for this machine")
 re2 = pytest.importorskip("re2", reason="no wheel for this machine")
@@ -127,6 +129,28 @@ def theirs(text: str) -> object:
 @given(conditions)
 def test_a_condition_means_what_it_means_to_google(text: str) -> None:
     assert ours(text) == theirs(text), text
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    conditions, st.sampled_from([EVENT, {}, {"m": None, "l": {}, "r": [1]}, {"r": None, "m": {}}])
+)
+def test_a_condition_needs_no_more_of_an_event_than_it_says(
+    text: str, event: dict[str, Any]
+) -> None:
+    try:
+        condition = cel.compile(text)
+    except CelError:
+        return
+    seen = glimpse.decoder(condition.needs)(msgspec.json.encode(event))
+    assert asked(condition, seen) == asked(condition, event)
+
+
+def asked(condition: cel.Predicate, event: dict[str, Any]) -> object:
+    try:
+        return condition(event)
+    except CelFault:
+        return "error"
 
 
 @settings(deadline=None, max_examples=200)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from fifhir import cel
+from fifhir.cel import regex
 from fifhir.errors import CelError, CelFault
 
 EVENT: dict[str, Any] = {
@@ -353,6 +354,32 @@ def test_a_fault_never_says_what_a_value_was() -> None:
         assert "A-100" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"\p{Lu",
+        r"\x{41",
+        "[[:alpha:",
+        "(?P<n",
+        "(?<n",
+        "a{1000}{1000}",
+        "((a{1000}){1000}){9}",
+        "[a",
+        "a{2,1}",
+        "*",
+        "(?z)",
+        r"\8",
+        r"\p{Klingon}",
+        "[b-a]",
+        "(" * 60,
+        "\\",
+    ],
+)
+def test_a_pattern_that_is_none_is_refused_at_once(pattern: str) -> None:
+    with pytest.raises(CelFault, match="the pattern of matches"):
+        regex.compile(pattern)
+
+
 def test_the_fields_a_condition_reads_are_known() -> None:
     condition = cel.compile(
         "event.results.exists(r, r.result.value == 'x' && has(event['patient'].mrn))"
@@ -365,6 +392,25 @@ def test_the_fields_a_condition_reads_are_known() -> None:
         ("patient", "mrn"),
     }
     assert condition.text[condition.uses[0].column - 1 :].startswith("results.exists")
+
+
+@pytest.mark.parametrize(
+    ("text", "needs"),
+    [
+        ("event.a.b == 1 && has(event.c.d)", {("a", "b"), ("c", "d")}),
+        ("event.a.exists(event, event.x == 1)", {("a", None, "x")}),
+        ("event.a.exists(e, e == 1) && event.a == []", {("a", None), ("a",)}),
+        ("event.a[0].b == 1 && event.a[event.i].c", {("a", None, "b"), ("a",), ("i",)}),
+        ("event.a.map(x, x.b) == [] && event['q'] == 1", {("a",), ("a", None, "b"), ("q",)}),
+        ("size(event.a) > 1", {("a",)}),
+        ("event.a.b.exists(x, true)", {("a", "b")}),
+        ("true", set()),
+        ("'a' in event || event['a'].b", {(), ("a", "b")}),
+        ("event == {'a': 1} && event.a == 1", {(), ("a",)}),
+    ],
+)
+def test_a_condition_says_what_it_needs(text: str, needs: set[tuple[str | None, ...]]) -> None:
+    assert cel.compile(text).needs == needs
 
 
 def test_no_condition_loops_without_end() -> None:

@@ -173,6 +173,9 @@ def test_conditions_are_asked_only_of_events_that_could_take_the_route() -> None
     plain = written("b", "s")
     assert index.find(plain) == (("plain", "all"), ())
     assert plain._document is None, "nobody had to look into it"
+    partly = written("a", "s", n=2)
+    index.find(partly)
+    assert partly._document is None, "nobody had to look at all of it"
     assert index.find(written("a", "s", n=2)) == (["above", "has", "all"], [])
     assert index.find(written("a", "s", n=1)) == (["below", "has", "all"], [])
     taken, undecided = index.find(written("a", "s"))
