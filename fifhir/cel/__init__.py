@@ -6,7 +6,7 @@ loops without a limit, and no text of an error says what a value was.
 
 from typing import Any
 
-from fifhir.cel.compiler import Compiler, Path, Use
+from fifhir.cel.compiler import Compiler, KindAt, Path, Use
 from fifhir.cel.macros import LOOP_LIMIT
 from fifhir.cel.operators import Run
 from fifhir.cel.parser import TEXT_LIMIT, parse
@@ -39,9 +39,13 @@ class Predicate:
         raise CelFault(f"the condition is {type_name(value)}, neither true nor false")
 
 
-def compile(text: str) -> Predicate:
-    """The condition that the text means. Raises CelError."""
-    compiler = Compiler()
+def compile(text: str, kinds: KindAt = lambda _: None) -> Predicate:
+    """The condition that the text means. Raises CelError.
+
+    `kinds` says what is at a place of a document, if that is known, so that what can never be is
+    found here: a text that is compared with a number.
+    """
+    compiler = Compiler(kinds)
     term = compiler.term(parse(text))
     if term.kind not in (None, bool):
         kind = TYPES[term.kind].removeprefix("google.protobuf.").lower()

@@ -9,6 +9,7 @@ document, so checked when it runs.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -22,6 +23,8 @@ from fifhir.errors import CelError, CelFault
 
 Path: TypeAlias = tuple[str | None, ...]
 """Where in the document something is; None stands for any element of a list."""
+
+KindAt: TypeAlias = Callable[[Path], type | None]
 
 ROOT = "event"
 _FIRST_VARIABLE = 2  # in the scope, behind the document and the allowance
@@ -54,11 +57,13 @@ class Use(NamedTuple):
 class Compiler:
     """Compiles one expression.
 
-    `uses` are the fields it reads, `needs` those of them that it reads as a whole.
+    `uses` are the fields it reads, `needs` those of them that it reads as a whole. `kinds` says
+    what type is at a place of the document if it is always the same.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: KindAt = lambda _: None) -> None:
         self.uses: list[Use] = []
+        self._kinds = kinds
         self._reads: Counter[Path] = Counter()
         self._variables: list[tuple[str, Path | None]] = []
 
@@ -85,7 +90,8 @@ class Compiler:
                 slot = _FIRST_VARIABLE + position
                 if path is not None:
                     self._reads[path] += 1
-                return Term(_chained(node.name, slot, ()), path=path, chain=(slot, ()))
+                run, kind = _chained(node.name, slot, ()), self._kind(path)
+                return Term(run, kind, path=path, chain=(slot, ()))
         if node.name == ROOT:
             self._reads[()] += 1
             return Term(_chained(ROOT, 0, ()), dict, path=(), chain=(0, ()))
@@ -116,12 +122,16 @@ class Compiler:
         if operand.kind not in (None, dict):
             raise CelError(node.column, f"a {_called(operand.kind)} has no field '{node.field}'")
         path = self._used(operand, node.field, node.column)
+        kind = self._kind(path)
         if operand.chain is None:
-            return Term(_field(operand.run, node.field), path=path)
+            return Term(_field(operand.run, node.field), kind, path=path)
         slot, fields = operand.chain
         fields = (*fields, node.field)
         root = self._variables[slot - _FIRST_VARIABLE][0] if slot else ROOT
-        return Term(_chained(root, slot, fields), path=path, chain=(slot, fields))
+        return Term(_chained(root, slot, fields), kind, path=path, chain=(slot, fields))
+
+    def _kind(self, path: Path | None) -> type | None:
+        return None if path is None else self._kinds(path)
 
     def _used(self, operand: Term, field: str, column: int) -> Path | None:
         if operand.path is None:
@@ -178,7 +188,8 @@ class Compiler:
             quick = operators.beside_literal(node.name, left.run, right.value)
             if quick is not None:
                 return Term(quick, kind)
-        return Term(operators.binary(node.name, left.run, right.run), kind, path=path)
+        run = operators.binary(node.name, left.run, right.run)
+        return Term(run, kind or self._kind(path), path=path)
 
     def _indexed(self, node: Call, container: Term, key: Term) -> Path | None:
         if container.path is None or not key.constant:

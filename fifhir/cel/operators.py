@@ -67,6 +67,8 @@ def _result_of_both(sign: str, left: type, right: type) -> type:
         if left is right or numbers or (type(None) in (left, right) and sign in ("==", "!=")):
             return bool
         hint = "; a field of the event is event.type" if Type in (left, right) else ""
+        if str in (left, right) and {left, right} & NUMBERS:
+            hint = "; convert the text, as in double(x)"
         raise CelFault(f"{_named(left)} and {_named(right)} are never alike{hint}")
     if {left, right} & _TIMES and {left, right} <= _TIMES:
         if sign == "-":

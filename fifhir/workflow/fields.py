@@ -17,6 +17,12 @@ Step: TypeAlias = str | int | None
 Path: TypeAlias = tuple[Step, ...]
 """Names of fields and positions in lists; None is every element of a list."""
 
+_SINGLE: dict[type, type] = {
+    inspect.StrType: str,
+    inspect.BoolType: bool,
+    inspect.IntType: int,
+    inspect.FloatType: float,
+}
 _FORM = re.compile(r"[A-Za-z_][\w-]*(?:\[(?:\d{1,6}|\*)\]|\.[A-Za-z_][\w-]*)*")
 _STEP = re.compile(r"\.?([A-Za-z_][\w-]*)|\[(\d+|\*)\]")
 
@@ -52,6 +58,17 @@ def unknown(path: Path, event_types: tuple[str, ...]) -> str:
             return ""
         first = first or fault
     return first
+
+
+def kind(event_types: tuple[str, ...], path: Path) -> type | None:
+    """What is at a path in every event of these types that has it: str, bool, int or float."""
+    found: set[type] = set()
+    for name in event_types or EVENTS:
+        kinds: list[inspect.Type] = [shape(EVENTS[name])] if name in EVENTS else []
+        for step in path:
+            kinds = [each for kind in kinds for each in _below(kind, step)]
+        found.update(map(type, kinds))
+    return _SINGLE.get(found.pop()) if len(found) == 1 else None
 
 
 def _fault(path: Path, kinds: list[inspect.Type]) -> str:

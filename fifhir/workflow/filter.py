@@ -1,6 +1,7 @@
 """Which events take a route, and the index that finds an event's routes without asking each one."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Meta, Struct
@@ -59,7 +60,7 @@ class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if not self.condition.strip():
             return
         try:
-            predicate = cel.compile(self.condition)
+            predicate = cel.compile(self.condition, partial(fields.kind, self.event_types))
         except CelError as fault:
             yield Fault(("condition",), str(fault), fault.column, "FF201")
             return

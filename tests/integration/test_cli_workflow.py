@@ -143,9 +143,10 @@ def test_a_recording_replayed_tells_what_another_workflow_would_do(
     assert told["diffs"][0]["removed_routes"] == ["women"]
 
 
-def test_the_example_of_tests_passes(fi_fhir: FiFhir, root: Path) -> None:
-    done = fi_fhir("workflow", "test", root / "examples" / "workflow.test.yaml")
-    assert (done.returncode, done.stderr) == (0, "4 passed, 0 failed\n")
+def test_the_examples_of_tests_pass(fi_fhir: FiFhir, root: Path) -> None:
+    files = sorted((root / "examples").rglob("*.test.yaml"))
+    done = fi_fhir("workflow", "test", *files)
+    assert (done.returncode, done.stderr) == (0, "6 passed, 0 failed\n")
 
 
 def test_a_test_that_fails_says_how(fi_fhir: FiFhir, workflow: Path, tmp_path: Path) -> None:

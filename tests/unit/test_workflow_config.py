@@ -126,6 +126,7 @@ def test_fields_are_checked_against_the_events_a_route_takes() -> None:
         "did you mean 'results[*].result.value'?",
         "workflow.yaml:28:43: FF201 unexpected character '='; write ==",
         "workflow.yaml:29:42: FF202 this {{ is never closed; it needs }}",
+        "workflow.yaml:31:25: FF201 a condition must be true or false, this is string; compare it",
         "workflow.yaml:32:49: FF202 unknown function 'foo'; known: and, eq, ge, gt, index, le, "
         "len, lt, ne, not, or, print, printf, urlquery",
     ]
@@ -141,6 +142,28 @@ def test_fields_are_checked_against_the_events_a_route_takes() -> None:
         "workflow.yaml:22:56: FF103 unknown field 'results[*].test.loinc', "
         "did you mean 'results[*].test.loinc_code'?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("condition", "finding"),
+    [
+        (
+            "event.result.value > 7",
+            "string and int are never alike; convert the text, as in double(x)",
+        ),
+        ("event.patient.mrn", "a condition must be true or false, this is string; compare it"),
+        ("event.results.exists(r, r.result.value == 7.1)", "string and double are never alike"),
+        ("event.is_critical == 'true'", "bool and string are never alike"),
+        ("event.results[0].order == '1'", "int and string are never alike"),
+        ("event.patient.mrn.all(x, true)", "all() needs a list or a map"),
+    ],
+)
+def test_what_a_field_can_never_be_is_told(condition: str, finding: str) -> None:
+    route = f'{{name: a, filter: {{condition: "{condition}"}}, actions: [{{type: log}}]}}'
+    text = f"name: n\nroutes: [{route}]"
+    assert finding in faults(text)[0]
+    good = text.replace(condition, "double(event.result.value) > 7 && event.patient.mrn != null")
+    assert load(good, "w").routes[0].name == "a"
 
 
 def test_a_mapping_is_named_and_its_file_is_there(tmp_path: Path) -> None:
