@@ -6,8 +6,10 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from msgspec import structs
 
+from fifhir.errors import StoreError
 from fifhir.store import DeadLetter, Entry, Store
 from fifhir.store.config import Database, StoreSettings
 from fifhir.store.opening import store
@@ -38,6 +40,14 @@ class Loop:
 
     def __call__(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
+
+    def refused(self, store: Store) -> StoreError:
+        """Why the store cannot be opened."""
+        with pytest.raises(StoreError) as fault:
+            self(store.open())
+        self(store.close())
+        assert not store.ready
+        return fault.value
 
     def open(self, store: Store) -> Store:
         self.opened.append(store)

@@ -8,6 +8,7 @@ may have set another. Nothing here is made before the fork.
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeAlias
@@ -40,6 +41,7 @@ class Session:
     async def open(self) -> None:
         """The server was reached, is durable and writable, and its schema is this release's."""
         if self._pool is None:
+            logging.getLogger("asyncpg").setLevel(logging.CRITICAL)  # whoever asks is told
             with _translated():
                 self._pool = await asyncio.wait_for(self._make(), 2 * _CONNECT)
         await self._migrate()
@@ -50,7 +52,7 @@ class Session:
         if pool is not None:
             try:
                 await asyncio.wait_for(pool.close(), self._timeout)
-            except (TimeoutError, OSError, pg.PostgresError, pg.InterfaceError):
+            except (*_FOREIGN, OSError):
                 pool.terminate()
 
     @contextlib.asynccontextmanager
@@ -86,7 +88,7 @@ class Session:
                 raise StoreError("unavailable", "the database did not commit")
 
     async def _give_back(self, taken: Connection) -> None:
-        with contextlib.suppress(OSError, TimeoutError, pg.PostgresError, pg.InterfaceError):
+        with contextlib.suppress(*_FOREIGN, OSError):
             assert self._pool is not None
             await self._pool.release(taken, timeout=self._timeout)
 
@@ -180,17 +182,19 @@ _MEANT: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
 )
 """What an exception means, the first that fits: for whoever has to see to it, without a value."""
 
+_FOREIGN = (pg.PostgresError, pg.InterfaceError, pg.InternalClientError)
+
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
     """What Postgres, its driver or the network say is raised as StoreError."""
     try:
         yield
-    except (pg.PostgresError, pg.InterfaceError, OSError) as fault:
+    except (*_FOREIGN, OSError) as fault:
         raise _told(fault) from fault
 
 
-def _told(fault: pg.PostgresError | pg.InterfaceError | OSError) -> StoreError:
+def _told(fault: Exception) -> StoreError:
     for kinds, kind, told in _MEANT:
         if isinstance(fault, kinds):
             return StoreError(kind, told)
