@@ -13,7 +13,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench fuzz docs deploy-tools setup ext clean lock
+.PHONY: help run test check bench fuzz soak docs deploy-tools setup ext clean lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ clean: ## remove everything that make has made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -f fifhir/*.so fifhir/*.c
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+soak: ## accounting for a million messages under 200 kills (ACCOUNT_MESSAGES, ACCOUNT_KILLS)
+	ACCOUNT_MESSAGES=$${ACCOUNT_MESSAGES:-1000000} ACCOUNT_KILLS=$${ACCOUNT_KILLS:-200} \
+		$(BIN)/pytest -q -s tests/process/accounting --timeout 86400 -k kept
 
 lock: ## requirements/*.txt anew from pyproject.toml and requirements/*.in
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
