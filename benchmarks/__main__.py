@@ -1,4 +1,4 @@
-"""`python -m benchmarks [parse|http|accept|memory|all] [--quick] [--out DIR]`.
+"""`python -m benchmarks [parse|http|mllp|accept|memory|all] [--quick] [--out DIR]`.
 
 A full run is published: its table into docs/performance.md, its figures into
 benchmarks/results.json, its chart into docs/images/benchmark.svg. A quick one, or one with
@@ -14,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import accept, chart, http, memory, parse, report, rounds
+from benchmarks import accept, chart, http, memory, mllp, parse, report, rounds
 
 ROOT = Path(__file__).parent.parent
 SECTIONS: dict[str, Callable[..., dict[str, object]]] = {
     "parse": parse.measure,
     "http": http.measure,
+    "mllp": mllp.measure,
     "accept": accept.measure,
     "memory": memory.measure,
 }

@@ -20,7 +20,7 @@ class Target(NamedTuple):
 
 def page(results: dict[str, Any]) -> str:
     """All the tables of all the sections there are."""
-    writers = {"parse": _parse, "http": _http, "accept": _accept, "memory": _memory}
+    writers = {"parse": _parse, "http": _http, "mllp": _mllp, "accept": _accept, "memory": _memory}
     parts = [_targets(results)]
     parts += [write(results[name]) for name, write in writers.items() if name in results]
     return "\n\n".join(parts)
@@ -42,6 +42,8 @@ def targets(results: dict[str, Any]) -> list[Target]:
         found += _parse_targets(parse["messages"][0])
     if http := results.get("http"):
         found += _http_targets(http)
+    if mllp := results.get("mllp"):
+        found += _mllp_targets(mllp)
     if accept := results.get("accept"):
         worst = max(row["worst_max_over_mean"] for row in accept["rows"])
         found.append(
@@ -195,6 +197,38 @@ def _http(http: dict[str, Any]) -> str:
         f"### HTTP\n\n{_machine(http)} {http['affinity'].capitalize()}, {http['connections']} "
         f"keep-alive connections, {http['trials']} interleaved trials of {http['seconds']} s; "
         f"{http['request_bytes']:,} bytes in, {http['reply_bytes']:,} out.\n\n{_table(heads, rows)}"
+    )
+
+
+def _mllp_targets(mllp: dict[str, Any]) -> list[Target]:
+    wanted = {"ack by ack": 30_000, "pipelined": 60_000}
+    return [
+        Target(
+            f"MLLP messages per server CPU second, {row['case']}",
+            f"≥ {wanted[row['case']]:,}",
+            f"{row['messages_per_cpu_second']:,}",
+            row["messages_per_cpu_second"] >= wanted[row["case"]],
+        )
+        for row in mllp["rows"]
+    ]
+
+
+def _mllp(mllp: dict[str, Any]) -> str:
+    heads = ["", "connections", "messages on the way in each", "messages/CPU s", "messages/s"]
+    rows = [
+        [
+            row["case"],
+            str(row["connections"]),
+            str(row["window"]),
+            f"{row['messages_per_cpu_second']:,}",
+            f"{row['messages_per_second']:,}",
+        ]
+        for row in mllp["rows"]
+    ]
+    return (
+        f"### MLLP\n\n{_machine(mllp)} Read, made an event, routed to nowhere, acknowledged: "
+        f"{mllp['message_bytes']:,} bytes, {mllp['trials']} interleaved trials of "
+        f"{mllp['seconds']} s, one worker.\n\n{_table(heads, rows)}"
     )
 
 

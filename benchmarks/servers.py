@@ -80,6 +80,20 @@ def fi_fhir(workers: int, core: int | None = None) -> Iterator[Daemon]:
 
 
 @contextmanager
+def mllp(workflow: Path, core: int) -> Iterator[tuple[Daemon, int]]:
+    """`fi-fhir serve` with one worker that takes MLLP, and the port it takes it on."""
+    ports = {name: free_port() for name in ("port", "metrics-port")}
+    framed = free_port()
+    command = ["env", "FI_FHIR_MLLP_ENABLED=true", f"FI_FHIR_MLLP_PORT={framed}", sys.executable]
+    command += ["-m", "fifhir", "serve", "--workers", "1", "--workflow", str(workflow)]
+    command += [f"--{name}={port}" for name, port in ports.items()]
+    with _running("fi-fhir", command, ports["port"], core) as started:
+        daemon = started._replace(operations=ports["metrics-port"])
+        wait_until(lambda: _ready(daemon, 1), "the worker of fi-fhir")
+        yield daemon, framed
+
+
+@contextmanager
 def nginx(body: bytes, core: int) -> Iterator[Daemon]:
     """One worker that answers every request with `body`, in which is neither quote nor dollar."""
     port = free_port()

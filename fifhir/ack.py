@@ -150,6 +150,11 @@ def encode(  # noqa: PLR0913 - what an acknowledgment is made of
     return answer.decode("utf-8", "replace").encode(head.codec, "replace") if head.codec else answer
 
 
+def is_repeatable(control_id: bytes) -> bool:
+    """Whether an acknowledgment can name this MSH-10."""
+    return control_id.isalnum() or bool(control_id.strip(b' "') and _told_back(control_id))
+
+
 class Reply(Struct, frozen=True):
     """What somebody else's acknowledgment says: MSA-1, MSA-2, and a condition of HL7 table 0357."""
 

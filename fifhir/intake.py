@@ -103,33 +103,50 @@ def _opened(raw: bytes, profile: Profile) -> Message:
     return open_message(raw, profile.charset, profile.guess_charset, profile.tolerate_delimiters)
 
 
+def read_plain(raw: bytes, feed: Feed) -> Written | None:
+    """What `read_written` gives, if `raw` is certainly one message and needs no second look."""
+    if feed.scribe and (written := feed.scribe.write(raw, now())):
+        return _routable(*written, feed.source)
+    return None
+
+
 def read_written(raw: bytes, feed: Feed) -> Written:
     """The event that `read` would give, ready for a workflow."""
     name, json, _ = read_json(raw, feed)
+    return _routable(name, json, feed.source)
+
+
+def _routable(name: str, json: bytes, source: str) -> Written:
     start = len('{"type":"","id":"') + len(name)  # what every event begins with
-    return Written(name, json[start : start + 36].decode(), feed.source, json)
+    return Written(name, json[start : start + 36].decode(), source, json)
 
 
 async def record(
-    raw: bytes, feed: Feed, journal: Journal, answer: Answer
+    raw: bytes, feed: Feed, journal: Journal, answer: Answer, plain: Written | None = None
 ) -> tuple[Written, Recorded]:
     """Read one message and put it into the journal, from where it is delivered.
+
+    `plain` is what `read_plain` has made of it already.
 
     When this returns, the message and its `answer` are committed, or the same message was before
     and its answer is told. Raises MessageError and StoreError; then nothing is promised.
     """
-    written = read_written(raw, feed)
+    written = plain or read_written(raw, feed)
     digest = hashlib.sha256(raw).digest()
     return written, await journal.record(written, raw, digest, answer(written))
 
 
-async def accept(raw: bytes, feed: Feed, workflow: Workflow) -> tuple[Written, Outcome]:
+async def accept(
+    raw: bytes, feed: Feed, workflow: Workflow, plain: Written | None = None
+) -> tuple[Written, Outcome]:
     """Read one message and run every route its event matches; both are told.
+
+    `plain` is what `read_plain` has made of it already.
 
     When this returns, every action of every matched route has been tried and the outcome says
     how each one went.
     """
-    written = read_written(raw, feed)
+    written = plain or read_written(raw, feed)
     return written, await workflow.run(written, raw)
 
 

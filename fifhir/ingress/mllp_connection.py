@@ -33,6 +33,7 @@ class Receiver(Protocol):
 class Owner(Protocol):
     """What a connection needs of the listener it belongs to."""
 
+    loop: asyncio.AbstractEventLoop
     limits: ListenerSettings
     now: float
     held: int
@@ -57,7 +58,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("listener", "transport", "framer", "queue", "task", "since", "started", "stalled"),
+        *("listener", "transport", "framer", "queue", "out", "task", "since", "started", "stalled"),
         *("reading", "writable", "leaving", "deaf", "half_closed", "lingering"),
     )
 
@@ -66,6 +67,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.framer = Framer(listener.limits.max_frame_bytes)
         self.queue: deque[bytes] = deque()
+        self.out: list[bytes] = []
         self.task: asyncio.Task[None] | None = None
         self.since = listener.now
         self.started = math.inf
@@ -163,21 +165,32 @@ class Connection(asyncio.Protocol):
             if not going_on:
                 self._empty_queue()
                 self.deaf = True
+            self._flush()
             self._settle()
 
     async def _answer(self, message: bytes) -> bool:
         """The message has run and, if that is due, is answered; False: no promise, close."""
-        self.started = self.listener.now
+        listener = self.listener
+        self.started = listener.now
         try:
-            answer = await self.listener.receiver.answer(message)
+            answer = await listener.receiver.answer(message)
         finally:
             self.started = math.inf
-            self.listener.held -= len(message)
+            listener.held -= len(message)
             if not self.framer.begun:
-                self.since = self.listener.now
-        if answer and not (self.transport.is_closing() or self.lingering):
-            self.transport.write(answer)
-        return answer is not None
+                self.since = listener.now
+        if answer is None:
+            return False
+        if not self.out:
+            listener.loop.call_soon(self._flush)  # if the next message takes longer
+        self.out.append(answer)
+        return True
+
+    def _flush(self) -> None:
+        """The answers there are so far are written together."""
+        out, self.out = self.out, []
+        if out and not (self.transport.is_closing() or self.lingering):
+            self.transport.write(out[0] if len(out) == 1 else b"".join(out))
 
     def _refuse(self, reason: str) -> None:
         """Answer what came before, then close; what cannot be read is never acknowledged."""

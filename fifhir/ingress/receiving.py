@@ -9,6 +9,8 @@ at all, so that the sender sends the message again.
 import secrets
 import time
 from functools import lru_cache
+from itertools import count as count_from
+from typing import TypeAlias
 
 from fifhir import ack, intake
 from fifhir.batch import split
@@ -22,9 +24,12 @@ from fifhir.metrics import Catalogue
 from fifhir.mllp import frame
 from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import Slab
+from fifhir.stencil import Stencil, Stencils
 from fifhir.store import Repeat
 from fifhir.workflow.engine import Workflow
+from fifhir.written import Written
 
+Found: TypeAlias = tuple[Stencil, bytes]
 NOT_NOW = MessageError("not_now", "not accepted for a reason of ours; send it again", code="207")
 
 
@@ -47,78 +52,89 @@ class Receiver:
         self._signature = ack.Signature(
             settings.application.encode(), settings.facility.encode(), settings.error_segment
         )
+        self._stencils = Stencils(self._mode, self._signature)
         self._workflow = workflow
         self._journal = journal if settings.ack_when == "after_store" else None
         self._catalogue = catalogue
         self._slab = slab
         self._sampler = Sampler(catalogue, slab)
         self._log = log
-        self._prefix = secrets.token_hex(5).upper()  # no two workers have the same
-        self._sent = 0
+        prefix = secrets.token_hex(5).upper().encode()  # no two workers have the same
+        self._ids = (b"%b%010d" % (prefix, number) for number in count_from(1))
 
     async def answer(self, message: bytes) -> bytes | None:
         """The frames to send back, none for a message that wants none; None: no promise, close."""
-        head = ack.header(message)
-        wrong = ack.fault(head)
-        if wrong is not None:
-            self._note(wrong)
-        else:
-            try:
-                if self._journal is not None:
-                    reply = await self._record(message, head, self._journal)
-                    if reply is not None:
-                        return reply
-                elif await self._accept(message):
-                    self._count("accepted")
-                    return self._reply(head, None)
-                if self._trouble is None:
-                    return None
-                wrong = self._trouble
-            except MessageError as fault:
-                self._note(fault)
-                wrong = fault
-        return self._reply(head, wrong)
+        found = self._stencils.find(message)
+        if found is None and (wrong := ack.fault(ack.header(message))):
+            return self._refuse(message, wrong)
+        try:
+            answer = await self._take(message, found)
+        except MessageError as fault:
+            return self._refuse(message, fault)
+        if answer is None and self._trouble:
+            return self._acknowledge(message, self._trouble)
+        return answer
 
-    def _reply(self, head: ack.Header, wrong: MessageError | None) -> bytes:
-        due = ack.codes(head, wrong, self._mode)
-        return b"".join([self._acknowledge(head, code, wrong) for code in due])
+    async def _take(self, message: bytes, found: Found | None) -> bytes | None:
+        """The acknowledgment of a message that is accepted; None if that failed, for our part."""
+        plain = intake.read_plain(message, self._feed)
+        raw = _only(message) if plain is None else message
+        if self._journal is not None:
+            return await self._record(raw, plain, self._accept(message, found), self._journal)
+        if not await self._run(raw, plain):
+            return None
+        self._count("accepted")
+        return self._accept(message, found)
 
     def fail(self, reason: str) -> None:
         """A message gets no answer: that is our own trouble."""
         self._count("failed")
         self._log.warn("message not acknowledged", reason=reason, source=self._feed.source)
 
-    def _acknowledge(self, head: ack.Header, code: str, wrong: MessageError | None) -> bytes:
-        self._sent += 1
-        return frame(
-            ack.encode(
-                head,
-                code,
-                wrong,
-                written=_written(int(time.time())),
-                control_id=f"{self._prefix}{self._sent:010}",
-                signature=self._signature,
+    def _acknowledge(self, message: bytes, wrong: MessageError | None) -> bytes:
+        head = ack.header(message)
+        return b"".join(
+            frame(
+                ack.encode(
+                    *(head, code, wrong),
+                    written=_written(int(time.time())).decode(),
+                    control_id=next(self._ids).decode(),
+                    signature=self._signature,
+                )
             )
+            for code in ack.codes(head, wrong, self._mode)
         )
 
-    async def _accept(self, message: bytes) -> bool:
-        message = _only(message)
-        written, outcome = await intake.accept(message, self._feed, self._workflow)
+    def _accept(self, message: bytes, found: Found | None) -> bytes:
+        if found is None:
+            return self._acknowledge(message, None)
+        stencil, control_id = found
+        return stencil.fill(_written(int(time.time())), self._ids, control_id)
+
+    def _refuse(self, message: bytes, wrong: MessageError) -> bytes:
+        self._note(wrong)
+        return self._acknowledge(message, wrong)
+
+    async def _run(self, raw: bytes, plain: Written | None) -> bool:
+        """Whether every action was confirmed or kept."""
+        written, outcome = await intake.accept(raw, self._feed, self._workflow, plain)
         count(self._slab, self._catalogue, written, outcome)
-        self._sampler.look(message, self._feed, written.type)
+        self._sampler.look(raw, self._feed, written.type)
         if not outcome.success:
             self.fail("action_failed")
         return outcome.success
 
-    async def _record(self, message: bytes, head: ack.Header, journal: Journal) -> bytes | None:
+    async def _record(
+        self, raw: bytes, plain: Written | None, reply: bytes, journal: Journal
+    ) -> bytes | None:
         """The acknowledgment of a message that is in the journal; None if it is not."""
-        message, reply = _only(message), self._reply(head, None)
+        feed = self._feed
         try:
-            written, recorded = await intake.record(message, self._feed, journal, lambda _: reply)
+            written, recorded = await intake.record(raw, feed, journal, lambda _: reply, plain)
         except StoreError as fault:
             self.fail(f"store {fault.kind}")
             return None
-        self._sampler.look(message, self._feed, written.type)
+        self._sampler.look(raw, feed, written.type)
         self._count("accepted")
         if isinstance(recorded, Repeat):
             self._slab.add(self._catalogue.duplicates)
@@ -150,6 +166,6 @@ def _only(frame: bytes) -> bytes:
 
 
 @lru_cache(maxsize=1)
-def _written(seconds: int) -> str:
+def _written(seconds: int) -> bytes:
     """A time as MSH-7 has it."""
-    return time.strftime("%Y%m%d%H%M%S+0000", time.gmtime(seconds))
+    return time.strftime("%Y%m%d%H%M%S+0000", time.gmtime(seconds)).encode()
