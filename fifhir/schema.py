@@ -8,7 +8,7 @@ read strictly; a field that has a default may be left empty. A struct may define
 
 What `Meta(extra=...)` may say: `read: duration`; `keys`, the pattern of a mapping's own keys;
 `block` and `flat`, the prefix of flat keys (flat.py); `template`, that the text is a template for a
-place with that escape.
+place with that escape; `path`, that it is a path into the event, but for these words.
 """
 
 import re
@@ -25,7 +25,6 @@ from fifhir import flat, template
 from fifhir.document import Entry, Mapping, Node, Scalar, Sequence, inside
 from fifhir.errors import Finding, TemplateError
 from fifhir.scalars import SHOWN, duration, found, near, noun, plain, scalar, suggestion
-from fifhir.template import Escape
 
 __all__ = [
     "Duration",
@@ -120,22 +119,22 @@ def reached(node: Node, path: Path) -> Node:
     return node
 
 
-def templates(struct: Struct, place: Path = ()) -> Iterator[tuple[Path, str, Escape]]:
-    """Every text in a struct that is a template, with its place and how its values are escaped."""
+def marked(struct: Struct, mark: str, place: Path = ()) -> Iterator[tuple[Path, str, Any]]:
+    """Every text in a struct whose field's `extra` has the mark: its place, and what is marked."""
     for item in shape(type(struct)).fields:
         _, extra = unwrap(item.type)
         value = getattr(struct, item.name)
         at = (*place, item.encode_name)
         if isinstance(value, Struct):
-            yield from templates(value, at)
-        elif "template" not in extra:
+            yield from marked(value, mark, at)
+        elif mark not in extra:
             continue
         elif isinstance(value, dict):
-            yield from (((*at, key), text, extra["template"]) for key, text in value.items())
+            yield from (((*at, key), text, extra[mark]) for key, text in value.items())
         elif isinstance(value, tuple):
-            yield from (((*at, n), text, extra["template"]) for n, text in enumerate(value))
+            yield from (((*at, n), text, extra[mark]) for n, text in enumerate(value))
         else:
-            yield at, value, extra["template"]
+            yield at, value, extra[mark]
 
 
 @dataclass(slots=True)
@@ -187,7 +186,7 @@ class _Reader:
         struct = kind.cls(**told)
         for fault in getattr(struct, "faults", tuple)():
             self._told(node, Fault(*fault))
-        for path, text, escape in templates(struct):
+        for path, text, escape in marked(struct, "template"):
             try:
                 template.compile(text, escape)
             except TemplateError as mistake:

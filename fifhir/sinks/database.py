@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from fifhir.errors import DeliveryError
 from fifhir.parcel import Parcel
+from fifhir.place import Path, look_up, read
 from fifhir.resilience import Resilience
 from fifhir.schema import Faults
 from fifhir.secret import Secret
@@ -41,9 +42,10 @@ class DatabaseConfig(
         Meta(
             min_length=1,
             max_length=256,
-            description="Column: path of its value in the event, as in patient.mrn. __raw__ is the "
-            "whole event, __key__ what stays the same at every try. What is missing is NULL.",
-            extra={"keys": sql.IDENTIFIER, "flat": "mapping_"},
+            description="Column: path of its value in the event, as in patient.mrn or "
+            "results[0].result.value. __raw__ is the whole event, __key__ what stays the same at "
+            "every try. What is missing is NULL.",
+            extra={"keys": sql.IDENTIFIER, "flat": "mapping_", "path": (RAW, KEY)},
         ),
     ]
     operation: Annotated[
@@ -76,7 +78,10 @@ class DatabaseSink:
 
     def __init__(self, config: DatabaseConfig) -> None:
         dsn = config.connection.reveal()
-        self._paths = [(name, tuple(path.split("."))) for name, path in config.mapping.items()]
+        self._paths = [
+            (name, path if path in (RAW, KEY) else read(path))
+            for name, path in config.mapping.items()
+        ]
         self._postgres = sql.is_postgres(dsn)
         self._statement = _statement(config, self._postgres)
         self._database = sql.database(config.connection, config.timeout)
@@ -113,20 +118,13 @@ def _statement(config: DatabaseConfig, postgres: bool) -> str:
     return f"{statement} ON CONFLICT ({', '.join(keys)}) DO {action}"
 
 
-def _value(parcel: Parcel, path: tuple[str, ...]) -> Any:
-    if path == (RAW,):
+def _value(parcel: Parcel, path: str | Path) -> Any:
+    if path == RAW:
         return msgspec.Raw(parcel.written.json)
-    if path == (KEY,):
+    if path == KEY:
         return parcel.key
-    found: Any = parcel.written.document
-    for step in path:
-        if isinstance(found, dict):
-            found = found.get(step)
-        elif isinstance(found, list) and step.isdecimal() and int(step) < len(found):
-            found = found[int(step)]
-        else:
-            return None
-    return found
+    assert not isinstance(path, str)
+    return look_up(parcel.written.document, path)[1]
 
 
 def _plain(value: Any) -> Any:

@@ -1,21 +1,16 @@
-"""Where something is in an event's JSON: paths as operators write them, and what may stand there.
+"""What may stand at a place of an event.
 
-`patient.mrn`, `results[0].result.value`, `results[*].result.value`. The structs of the vocabulary
-say which fields there are, so a path that can never lead anywhere is found before go-live.
+The structs of the vocabulary say which fields there are, so a path that can never lead anywhere is
+found before go-live.
 """
 
-import re
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
 
 from msgspec import inspect
 
 from fifhir.event import EVENTS
+from fifhir.place import Path, Step, written
 from fifhir.schema import near, shape, unwrap
-
-Step: TypeAlias = str | int | None
-Path: TypeAlias = tuple[Step, ...]
-"""Names of fields and positions in lists; None is every element of a list."""
 
 _SINGLE: dict[type, type] = {
     inspect.StrType: str,
@@ -23,26 +18,6 @@ _SINGLE: dict[type, type] = {
     inspect.IntType: int,
     inspect.FloatType: float,
 }
-_FORM = re.compile(r"[A-Za-z_][\w-]*(?:\[(?:\d{1,6}|\*)\]|\.[A-Za-z_][\w-]*)*")
-_STEP = re.compile(r"\.?([A-Za-z_][\w-]*)|\[(\d+|\*)\]")
-
-
-def read(text: str) -> Path:
-    """The path that the text means; ValueError if it is none."""
-    if not _FORM.fullmatch(text):
-        raise ValueError(f"not a path: '{text[:60]}'; write patient.mrn or results[0].result.value")
-    return tuple(
-        name or (None if position == "*" else int(position))
-        for name, position in _STEP.findall(text)
-    )
-
-
-def written(path: Path) -> str:
-    """The path as an operator writes it."""
-    text = ""
-    for step in path:
-        text += f".{step}" if isinstance(step, str) else f"[{'*' if step is None else step}]"
-    return text.removeprefix(".")
 
 
 def unknown(path: Path, event_types: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from fifhir import template
 from fifhir.errors import DeliveryError, TemplateFault
 from fifhir.parcel import Parcel
-from fifhir.schema import shape, templates
+from fifhir.schema import marked, shape
 from fifhir.secret import Secret
 from fifhir.template import Template
 
@@ -41,7 +41,8 @@ class Rehearsed:
             and not (isinstance(value, Secret) and not value)
         }
         self._templates = [
-            (path, template.compile(text, escape)) for path, text, escape in templates(config)
+            (path, template.compile(text, escape))
+            for path, text, escape in marked(config, "template")
         ]
         self._take = take
 

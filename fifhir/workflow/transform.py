@@ -14,11 +14,11 @@ from msgspec import Meta, Struct
 
 from fifhir import template
 from fifhir.errors import TemplateError, TemplateFault, TransformFault
+from fifhir.place import Path, Step, look_up, read
 from fifhir.profile.config import CodeMapping
 from fifhir.profile.translating import read_codes
 from fifhir.schema import Fault, Faults
 from fifhir.template import Template
-from fifhir.workflow.fields import Path, Step, read
 
 Document: TypeAlias = dict[str, Any]
 Change: TypeAlias = Callable[[Document], Document]
@@ -198,7 +198,7 @@ def _moving(move: Move, *, remove: bool) -> Change:
     source, target = read(move.from_), read(move.to)
 
     def changed(document: Document) -> Document:
-        found, value = _looked_up(document, source)
+        found, value = look_up(document, source)
         if not found:
             return document
         if remove:
@@ -206,15 +206,6 @@ def _moving(move: Move, *, remove: bool) -> Change:
         return _changed(document, target, lambda owner, step: _put(owner, step, value), make=True)
 
     return changed
-
-
-def _looked_up(value: Any, path: Path) -> tuple[bool, Any]:
-    for step in path:
-        in_list = isinstance(value, list) and isinstance(step, int) and step < len(value)
-        if not in_list and not (isinstance(value, dict) and step in value):
-            return False, None
-        value = value[step]
-    return True, value
 
 
 def _mapping(config: MapTerminology, mappings: Sequence[CodeMapping]) -> Change:

@@ -25,7 +25,7 @@ EVENT = {
     "type": "patient_admit",
     "id": "e-1",
     "source": "north",
-    "patient": {"mrn": "007", "birth_date": "1970-01-02", "identifiers": [{"value": "a"}]},
+    "patient": {"mrn": "007", "birth_date": "1970-01-02", "phones": [{"value": "a"}]},
     "encounter": {"class": "I"},
 }
 
@@ -225,7 +225,7 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_a_row_is_inserted_and_put_over_the_old_one(table: Path) -> None:
-    mapping = {"mrn": "patient.mrn", "class": "encounter.class", "whole": "__raw__", "k": "__key__"}
+    mapping = {"mrn": "patient.mrn", "class": "encounter.admit_reason", "whole": "__raw__", "k": "__key__"}
     action = {
         "type": "database",
         "connection": f"sqlite://{table}",
@@ -241,7 +241,7 @@ def test_a_row_is_inserted_and_put_over_the_old_one(table: Path) -> None:
 
 
 def test_what_an_event_has_not_is_null_and_lists_are_json(table: Path) -> None:
-    mapping = {"mrn": "patient.identifiers.0.value", "class": "no.such", "whole": "patient"}
+    mapping = {"mrn": "patient.phones.0.value", "class": "encounter.admit_reason", "whole": "patient"}
     action = {"type": "database", "connection": f"sqlite://{table}", "table": "visits"}
     delivered(action | {"mapping": mapping})
     ((mrn, kind, whole),) = rows(table, "SELECT mrn, class, whole FROM visits")
@@ -261,6 +261,8 @@ def test_a_row_that_is_refused_says_why_without_its_values(table: Path) -> None:
     [
         ({"table": "visits; DROP TABLE visits"}, "must match"),
         ({"mapping": {'a"b': "x"}}, "must match"),
+        ({"mapping": {"mrn": "patient.mnr"}}, "did you mean 'patient.mrn'?"),
+        ({"mapping": {"mrn": "patient..mrn"}}, "not a path"),
         ({"connection": "mysql://here/x"}, "expected postgresql://"),
         ({"operation": "upsert"}, "goes with"),
         ({"operation": "upsert", "conflict_on": "other"}, "no column of mapping"),
