@@ -23,16 +23,15 @@ _SINGLE: dict[type, type] = {
 def unknown(path: Path, event_types: tuple[str, ...]) -> str:
     """What is wrong with a path if no event of these types (none given: any) has such a field.
 
-    Empty if one of them may have it.
+    Empty if one of them may have it; else what is wrong in the one that has most of it.
     """
-    first = ""
+    deepest = (0, "")
     for name in event_types or EVENTS:
-        cls = EVENTS.get(name)
-        fault = _fault(path, [shape(cls)]) if cls else ""
-        if not fault:
+        fault = _fault(path, [shape(EVENTS[name])]) if name in EVENTS else (0, "")
+        if not fault[1]:
             return ""
-        first = first or fault
-    return first
+        deepest = max(deepest, fault, key=lambda each: each[0])
+    return deepest[1]
 
 
 def kind(event_types: tuple[str, ...], path: Path) -> type | None:
@@ -46,16 +45,16 @@ def kind(event_types: tuple[str, ...], path: Path) -> type | None:
     return _SINGLE.get(found.pop()) if len(found) == 1 else None
 
 
-def _fault(path: Path, kinds: list[inspect.Type]) -> str:
-    """What is wrong with the path from a value that may be of any of these kinds."""
+def _fault(path: Path, kinds: list[inspect.Type]) -> tuple[int, str]:
+    """What is wrong with the path from a value of one of these kinds, and after how many steps."""
     for position, step in enumerate(path):
         if any(isinstance(kind, inspect.DictType | inspect.AnyType) for kind in kinds):
-            return ""  # the sender's own names
+            return 0, ""  # the sender's own names
         below = [each for kind in kinds for each in _below(kind, step)]
         if not below:
-            return _told(path[: position + 1], kinds)
+            return position + 1, _told(path[: position + 1], kinds)
         kinds = below
-    return ""
+    return 0, ""
 
 
 def _below(kind: inspect.Type, step: Step) -> Iterator[inspect.Type]:

@@ -225,7 +225,12 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_a_row_is_inserted_and_put_over_the_old_one(table: Path) -> None:
-    mapping = {"mrn": "patient.mrn", "class": "encounter.admit_reason", "whole": "__raw__", "k": "__key__"}
+    mapping = {
+        "mrn": "patient.mrn",
+        "class": "encounter.class",
+        "whole": "__raw__",
+        "k": "__key__",
+    }
     action = {
         "type": "database",
         "connection": f"sqlite://{table}",
@@ -241,7 +246,11 @@ def test_a_row_is_inserted_and_put_over_the_old_one(table: Path) -> None:
 
 
 def test_what_an_event_has_not_is_null_and_lists_are_json(table: Path) -> None:
-    mapping = {"mrn": "patient.phones.0.value", "class": "encounter.admit_reason", "whole": "patient"}
+    mapping = {
+        "mrn": "patient.phones.0.value",
+        "class": "encounter.admit_reason",
+        "whole": "patient",
+    }
     action = {"type": "database", "connection": f"sqlite://{table}", "table": "visits"}
     delivered(action | {"mapping": mapping})
     ((mrn, kind, whole),) = rows(table, "SELECT mrn, class, whole FROM visits")
