@@ -22,6 +22,7 @@ from fifhir.resilience import Resilience
 from fifhir.schema import Duration, Faults
 
 OUTPUT_LIMIT = 1 << 20  # bytes a program may say; then it is killed
+LAST_WORDS = 1.0  # seconds to read what a program that was killed had said
 ARGUMENT_LIMIT = 64 << 10  # bytes of one argument
 SPARED = 10.0  # seconds of CPU beyond `timeout` that the kernel grants
 
@@ -199,6 +200,13 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    with contextlib.suppress(TimeoutError):  # a pipe is closed when its end was read
+        async with asyncio.timeout(LAST_WORDS):
+            while await process.stdout.read(65_536):
+                pass
 
 
 def _refusal(status: int) -> DeliveryError:

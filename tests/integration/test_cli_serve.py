@@ -128,7 +128,7 @@ def test_a_reload_takes_the_workflow_as_it_is_now(tmp_path: Path) -> None:
         process.send_signal(signal.SIGHUP)
         while (entry := json.loads(process.stdout.readline()))["message"] != "reload refused":
             pass
-        assert entry["finding"] == f"{flow}:2:10: missing field 'actions'"
+        assert entry["finding"] == f"{flow}:2:10: FF104 missing field 'actions'"
         assert settles_on(url, "after")
 
 
