@@ -15,6 +15,7 @@ from msgspec import Struct
 from fifhir.access import Keyring
 from fifhir.config import Settings
 from fifhir.ingress import answers
+from fifhir.ingress.acknowledging import acknowledging
 from fifhir.ingress.answers import OK_JSON, Problem
 from fifhir.ingress.bodies import Feeds
 from fifhir.ingress.exchange import FORBIDDEN, UNAUTHORIZED, Answer, Fault, Request, Response
@@ -96,7 +97,9 @@ class Api:
             b"/health": self._route("/health", _readable(self._health)),
             b"/ready": self._route("/ready", _readable(self._ready)),
             PARSE.encode(): self._route(PARSE, {b"POST": parse.answer}, "parse"),
-            b"/api/v1/workflow": self._route("/api/v1/workflow", {b"POST": run.answer}, "workflow"),
+            b"/api/v1/workflow": self._route(
+                "/api/v1/workflow", {b"POST": acknowledging(run.answer)}, "workflow"
+            ),
         }
         observability = duty.settings.observability
         if observability.metrics_enabled:

@@ -6,15 +6,12 @@ Content that fails again when sent again is refused with AE or AR; our own troub
 at all, so that the sender sends the message again.
 """
 
-import secrets
-import time
-from functools import lru_cache
-from itertools import count as count_from
 from typing import TypeAlias
 
 from fifhir import ack, intake
 from fifhir.batch import split
 from fifhir.errors import MessageError, StoreError
+from fifhir.ingress.acknowledging import NOT_NOW, Acknowledger, now
 from fifhir.ingress.counting import Sampler, count
 from fifhir.intake import Feed
 from fifhir.journal import Journal
@@ -30,7 +27,6 @@ from fifhir.workflow.engine import Workflow
 from fifhir.written import Written
 
 Found: TypeAlias = tuple[Stencil, bytes]
-NOT_NOW = MessageError("not_now", "not accepted for a reason of ours; send it again", code="207")
 
 
 class Receiver:
@@ -47,20 +43,18 @@ class Receiver:
         journal: Journal | None,
     ) -> None:
         self._feed = Feed.of(settings.source, profiles, settings.profile)
-        self._mode: ack.Mode = settings.ack
-        self._trouble = NOT_NOW if settings.on_transient == "AR" else None
-        self._signature = ack.Signature(
+        signature = ack.Signature(
             settings.application.encode(), settings.facility.encode(), settings.error_segment
         )
-        self._stencils = Stencils(self._mode, self._signature)
+        self._trouble = NOT_NOW if settings.on_transient == "AR" else None
+        self._acknowledger = Acknowledger(settings.ack, signature)
+        self._stencils = Stencils(settings.ack, signature)
         self._workflow = workflow
         self._journal = journal if settings.ack_when == "after_store" else None
         self._catalogue = catalogue
         self._slab = slab
         self._sampler = Sampler(catalogue, slab)
         self._log = log
-        prefix = secrets.token_hex(5).upper().encode()  # no two workers have the same
-        self._ids = (b"%b%010d" % (prefix, number) for number in count_from(1))
 
     async def answer(self, message: bytes) -> bytes | None:
         """The frames to send back, none for a message that wants none; None: no promise, close."""
@@ -92,24 +86,13 @@ class Receiver:
         self._log.warn("message not acknowledged", reason=reason, source=self._feed.source)
 
     def _acknowledge(self, message: bytes, wrong: MessageError | None) -> bytes:
-        head = ack.header(message)
-        return b"".join(
-            frame(
-                ack.encode(
-                    *(head, code, wrong),
-                    written=_written(int(time.time())).decode(),
-                    control_id=next(self._ids).decode(),
-                    signature=self._signature,
-                )
-            )
-            for code in ack.codes(head, wrong, self._mode)
-        )
+        return b"".join(map(frame, self._acknowledger.answer(message, wrong)))
 
     def _accept(self, message: bytes, found: Found | None) -> bytes:
         if found is None:
             return self._acknowledge(message, None)
         stencil, control_id = found
-        return stencil.fill(_written(int(time.time())), self._ids, control_id)
+        return stencil.fill(now(), self._acknowledger.ids, control_id)
 
     def _refuse(self, message: bytes, wrong: MessageError) -> bytes:
         self._note(wrong)
@@ -163,9 +146,3 @@ def _only(frame: bytes) -> bytes:
     if len(messages) > 1:
         raise MessageError("several_messages", "a frame holds one message, and this one holds more")
     return messages[0] if messages else frame
-
-
-@lru_cache(maxsize=1)
-def _written(seconds: int) -> bytes:
-    """A time as MSH-7 has it."""
-    return time.strftime("%Y%m%d%H%M%S+0000", time.gmtime(seconds)).encode()
