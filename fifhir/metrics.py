@@ -37,6 +37,7 @@ PATHS = (
     "/api/v1/parse",
     "/api/v1/parse/validate",
     "/api/v1/workflow",
+    "/api/v1/workflow/replay",
     OTHER,
 )
 STATUSES = (

@@ -1,26 +1,28 @@
 """Dead letters to the action that failed, and to it alone.
 
-A letter is claimed before it is tried, so two people may replay at once; the claim runs out, so a
+A letter is taken before it is tried, so two people may replay at once; its lease runs out, so a
 replay that was killed holds nothing up. What is confirmed is gone from the store afterwards: a
 crash between the two sends it once more, with the same key.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct, structs
 
 from fifhir.delivery.courier import Undelivered
-from fifhir.errors import FifhirError
+from fifhir.errors import FifhirError, StoreError
 from fifhir.store import DeadLetter, Query, Store, Taken
 from fifhir.workflow.engine import Workflow
 
-BATCH = 64  # letters in flight at a time
+AT_ONCE = 64  # letters in delivery
+BATCH = 256  # letters taken with one transaction
 LEASE = 300.0  # seconds; longer than all tries of one delivery
 
 
 class Result(Struct):
-    """What a replay did. Gone elsewhere: another one replayed it meanwhile."""
+    """What a replay did. Skipped: another one has it, or the workflow has no such action."""
 
     delivered: int = 0
     failed: int = 0
@@ -32,29 +34,81 @@ class Result(Struct):
 
 
 async def replay(
-    store: Store, workflow: Workflow, query: Query, tell: Callable[[DeadLetter, str], None]
+    store: Store,
+    workflow: Workflow,
+    query: Query,
+    tell: Callable[[DeadLetter, str, str], None],
+    limit: int = 1 << 62,
 ) -> Result:
-    """Every letter that matches, and that nobody else holds, has been tried once.
+    """Every letter that matches, and that nobody else holds, has been tried once, up to `limit`.
 
-    `tell` is given each letter and what became of it: delivered, failed or skipped.
+    `tell` is given each letter, what became of it (delivered, failed or skipped), and why.
     """
-    result, before = Result(), structs.replace(query, until=query.until or await store.now())
-    while batch := await store.take(before, BATCH, LEASE):
-        words = await asyncio.gather(*(_try(store, workflow, each) for each in batch))
-        for taken, word in zip(batch, words, strict=True):
+    before = structs.replace(query, until=query.until or await store.now())
+    source, result = _Source(store, before, limit), Result()
+
+    async def work() -> None:
+        while taken := await source.next():
+            word, why = await _try(store, workflow, taken)
+            source.held.pop(taken.letter.id, None)
+            if word == "absent":
+                source.absent.append(taken)
+                word = "skipped"
             setattr(result, word, getattr(result, word) + 1)
-            tell(taken.letter, word)
+            tell(taken.letter, word, why)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(work())
+    except BaseExceptionGroup as faults:
+        raise faults.exceptions[0] from None
+    finally:
+        await _put_back(store, (*source.absent, *source.held.values()))
     return result
 
 
-async def _try(store: Store, workflow: Workflow, taken: Taken) -> str:
+class _Source:
+    """Letters to try, taken a batch at a time while those before are in delivery."""
+
+    def __init__(self, store: Store, query: Query, limit: int) -> None:
+        self.held: dict[str, Taken] = {}
+        self.absent: list[Taken] = []
+        self._store = store
+        self._query = query
+        self._left = limit
+        self._waiting: deque[Taken] = deque()
+        self._lock = asyncio.Lock()
+
+    async def next(self) -> Taken | None:
+        async with self._lock:
+            if not self._waiting and self._left:
+                await self._take()
+            return self._waiting.popleft() if self._waiting else None
+
+    async def _take(self) -> None:
+        some = await self._store.take(self._query, min(BATCH, self._left), LEASE)
+        self._left = self._left - len(some) if some else 0
+        self._waiting += some
+        self.held |= {taken.letter.id: taken for taken in some}
+
+
+async def _try(store: Store, workflow: Workflow, taken: Taken) -> tuple[str, str]:
+    """What became of a letter, and why."""
     try:
         await workflow.redeliver(taken.letter)
     except Undelivered as fault:
         kept = await store.fail_again(taken, str(fault), fault.kind)
-        return "failed" if kept else "skipped"
+        return "failed" if kept else "skipped", str(fault)
     except FifhirError as fault:
-        await store.fail_again(taken, str(fault), "unknown")
-        return "skipped"
-    await store.resolve(taken)
-    return "delivered"
+        return "absent", str(fault)
+    return "delivered" if await store.resolve(taken) else "skipped", ""
+
+
+async def _put_back(store: Store, letters: Iterable[Taken]) -> None:
+    """What was not tried may be taken again; if the store does not answer, when its lease ends."""
+    try:
+        for taken in letters:
+            await store.put_back(taken)
+    except StoreError:
+        return

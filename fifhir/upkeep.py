@@ -24,7 +24,7 @@ class Upkeep:
         self._well = store is None
         self._told = True
         self._looked = asyncio.Event()
-        self._store = store
+        self.store = store
         self._workflow = workflow
         self._catalogue = catalogue
         self._slab = slab
@@ -34,7 +34,7 @@ class Upkeep:
     @property
     def is_well(self) -> bool:
         """Whether the store, if there is one, did what was last asked of it."""
-        return self._well and (self._store is None or self._store.ready)
+        return self._well and (self.store is None or self.store.ready)
 
     def breaker(self, endpoint: str, state: int) -> None:
         """The gauge of an endpoint's breaker is set."""
@@ -61,8 +61,8 @@ class Upkeep:
     async def run(self) -> None:
         """Look again every few seconds, until cancelled."""
         while True:
-            if self._store is not None:
-                await self._look(self._store)
+            if self.store is not None:
+                await self._look(self.store)
             self._looked.set()
             self._workflow.publish()
             await asyncio.sleep(EVERY)

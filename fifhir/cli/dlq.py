@@ -136,6 +136,23 @@ def purge(  # noqa: PLR0913, PLR0917 - each is an option of the command
     print(f"{ask(config, delete)} deleted", file=sys.stderr)
 
 
+@app.command("rotate-key")
+def rotate_key(config: Config = None) -> None:
+    """Encrypt everything in the store with the first of store.encryption_keys.
+
+    Put the new key before the old ones, restart the daemon, run this, and then take the old ones
+    out. It can be stopped and run again. With no keys at all everything is decrypted; until then
+    the old ones have to stay.
+    """
+
+    async def rotate(store: "Store") -> int:
+        changed = await store.rekey()
+        await store.audit(who(), "dlq rotate-key", {"rows": changed})
+        return changed
+
+    print(f"{ask(config, rotate)} messages encrypted anew", file=sys.stderr)
+
+
 def select(
     since: str = "", route: str = "", event_type: str = "", error_type: str = "", id: str = ""
 ) -> "Query":
@@ -207,8 +224,9 @@ def _replay(query: "Query", config: str | None) -> int:
     path = settings.workflow.config_path
     workflow = Workflow(read(path) if path else DEFAULT, Log(2, "warn", "").write)
 
-    def tell(letter: "DeadLetter", word: str) -> None:
-        typer.echo(json.dumps({"id": letter.id, "route": letter.route, "result": word}))
+    def tell(letter: "DeadLetter", word: str, why: str) -> None:
+        told = {"id": letter.id, "route": letter.route, "result": word}
+        typer.echo(json.dumps(told | ({"error": why} if why else {})))
 
     async def replay_all(store: "Store") -> Result:
         await store.audit(who(), "replay", _details(query))

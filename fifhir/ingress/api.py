@@ -21,14 +21,17 @@ from fifhir.ingress.bodies import Feeds
 from fifhir.ingress.exchange import FORBIDDEN, UNAUTHORIZED, Answer, Fault, Request, Response
 from fifhir.ingress.http import Server, limits
 from fifhir.ingress.parsing import PARSE, Parser
+from fifhir.ingress.replaying import Replayer
 from fifhir.ingress.running import Runner
 from fifhir.journal import Journal
 from fifhir.logs import Log, place
 from fifhir.metrics import OTHER, PATHS, STATUSES, exposition
 from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import Scoreboard, Slab
+from fifhir.store import Store
 from fifhir.workflow.engine import Workflow
 
+REPLAY = "/api/v1/workflow/replay"
 NOT_READY = answers.head(503, "application/json", f"Retry-After: {answers.RETRY_AFTER}")
 METRICS = answers.head(200, "text/plain; version=0.0.4; charset=utf-8")
 
@@ -53,8 +56,10 @@ class Duty(Protocol):
 
 
 class Health(Protocol):
-    """Whether the store answers."""
+    """The store, if there is one, and whether it answers."""
 
+    @property
+    def store(self) -> Store | None: ...
     @property
     def is_well(self) -> bool: ...
 
@@ -93,6 +98,7 @@ class Api:
             *(feeds, duty.board.catalogue, slab, duty.workflow, journal),
             ack_when=duty.settings.server.ack_when,
         )
+        again = Replayer(store.store, duty.workflow)
         self._routes = {
             b"/health": self._route("/health", _readable(self._health)),
             b"/ready": self._route("/ready", _readable(self._ready)),
@@ -100,6 +106,7 @@ class Api:
             b"/api/v1/workflow": self._route(
                 "/api/v1/workflow", {b"POST": acknowledging(run.answer)}, "workflow"
             ),
+            REPLAY.encode(): self._route(REPLAY, {b"POST": again.answer}, "replay"),
         }
         observability = duty.settings.observability
         if observability.metrics_enabled:

@@ -240,3 +240,79 @@ def test_a_damaged_store_is_told_and_left_as_it_is(house: House, tmp_path: Path)
         assert "is damaged" in told.stderr
         assert "Traceback" not in told.stderr
     assert file.read_bytes() == b"no database" * 1000
+
+
+def replay(house: House, **body: object) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{house.port}/api/v1/workflow/replay", json.dumps(body).encode()
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - ours
+        told: dict[str, Any] = json.loads(answer.read())
+        return told
+
+
+def test_a_replay_over_http_counts_first_and_then_tries(
+    house: House, destination: Destination
+) -> None:
+    destination.status = 400
+    for control in ("1", "2"):
+        house.post(control)
+    destination.seen.clear()
+    assert replay(house) == {
+        "dryRun": True,
+        "replayed": 2,
+        "succeeded": 0,
+        "failed": 0,
+        "complete": True,
+        "errors": [],
+    }
+    assert not destination.seen
+    told = replay(house, dryRun=False, limit=1)
+    assert (told["replayed"], told["failed"], len(told["errors"])) == (1, 1, 1)
+    assert replay(house, dryRun=False, eventTypes=["lab_result"])["replayed"] == 0
+    assert replay(house, dryRun=False, until="2020-01-01T00:00:00Z")["replayed"] == 0
+    destination.status = 200
+    told = replay(house, dryRun=False, since="2020-01-01T00:00:00Z")
+    assert (told["replayed"], told["succeeded"]) == (2, 2)
+    assert house.cli("dlq", "list").stdout == ""
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        replay(house, limit=0)
+    assert refused.value.code == 400
+    refused.value.close()
+
+
+def test_letters_of_an_action_that_is_gone_are_left_as_they_are(
+    house: House, destination: Destination, tmp_path: Path
+) -> None:
+    destination.status = 400
+    house.post("1")
+    flow = tmp_path / "w.yaml"
+    flow.write_text(flow.read_text().replace("name: hook", "name: renamed"))
+    (before,) = house.cli("dlq", "list").stdout.splitlines()
+    told = house.cli("dlq", "replay")
+    assert (told.returncode, json.loads(told.stdout)["result"]) == (1, "skipped")
+    assert house.cli("dlq", "list").stdout.splitlines() == [before]
+
+
+def test_two_replays_at_once_deliver_each_letter_once(
+    house: House, destination: Destination
+) -> None:
+    destination.status = 400
+    for control in range(30):
+        house.post(str(control))
+    destination.status = 200
+    destination.seen.clear()
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "fifhir", "dlq", "replay"],
+            env=house.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=55)[0].splitlines() for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum(map(len, told)) == 30
+    assert len({key for key, _ in destination.seen}) == len(destination.seen) == 30

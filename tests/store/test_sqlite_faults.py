@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -90,14 +90,9 @@ def test_a_damaged_file_is_refused_and_left_as_it_is(place: Place, do: Loop) -> 
 
 def test_a_file_that_is_no_database_is_not_made_one(place: Place, do: Loop) -> None:
     file_of(place).write_bytes(b"no database" * 1000)
-    attempts: tuple[Callable[[], object], ...] = (
-        lambda: check(place.database, settings(place)),
-        lambda: do(place.store().open()),
-    )
-    for attempt in attempts:
-        with pytest.raises(StoreError, match="is damaged") as fault:
-            attempt()
-        assert fault.value.kind == "corrupt"
+    with pytest.raises(StoreError, match="is damaged"):
+        check(place.database, settings(place))
+    assert do.refused(place.store()).kind == "corrupt"
     assert file_of(place).read_bytes() == b"no database" * 1000
 
 
