@@ -67,7 +67,8 @@ def test_receivers_for_node_acknowledge(
     file.write_text(WORKFLOW.format(f"address: '127.0.0.1:{port}', keep_open: {keep_open}"))
     with receiving(node, library, tmp_path, port):
         options = ("--workers", "1", "--workflow", str(file))
-        daemon = serve(*options, FI_FHIR_MLLP_ENABLED="true", FI_FHIR_MLLP_PORT="0")
+        listening = {"FI_FHIR_MLLP_ENABLED": "true", "FI_FHIR_MLLP_PORT": "0"}
+        daemon = serve(*options, **listening, FI_FHIR_MLLP_ACK_WHEN="after_actions")
         ours = int(daemon.entries("ready")[0]["mllp"].rsplit(":", 1)[1])
         with socket.create_connection(("127.0.0.1", ours), timeout=30) as sender:
             for number in range(3):
