@@ -360,6 +360,8 @@ cdef int _write_mapped(Page* p, Frame* f, Node* node) except -1:
     cdef int i
     if not locate(&p.run, f, node, &at, &end):
         return _put(p, node.absent.at, node.absent.size) if node.absent.size > 2 else 0
+    if is_special(p.run.table, at, end):  # a code is looked up as it reads, not as it was sent
+        return _write_built(p, f, node)
     p.run.valued += 1
     for i in range(node.n):
         entry = &node.entries[i]

@@ -37,3 +37,13 @@ def test_a_message_means_its_event(name: str) -> None:
     if os.environ.get("GOLDEN") == "write":
         golden.write_text(json.dumps(events, indent=1, ensure_ascii=False) + "\n")
     assert events == json.loads(golden.read_text())
+
+
+def test_a_code_with_an_escape_is_looked_up_as_it_reads() -> None:
+    raw = (
+        b"MSH|^~\\&|A|B|C|D|20260101||RDE^O11^RDE_O11|1|P|2.5.1\rPID|1||7^^^B^MR||TEAPOT\r"
+        b"ORC|\\H\\XX|P1\rRXE|1|F8^OE\r"
+    )
+    built = json.loads(encode(intake.read(raw, intake.Feed())))
+    written = json.loads(intake.read_json(raw, intake.Feed())[1])
+    assert written | {"received_at": ""} == built | {"received_at": ""}
