@@ -1,10 +1,13 @@
 """What every test may ask for, and how hypothesis searches here and in CI."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.waiting import until
 
 # A slow machine is no failure, so no example has a deadline. CI repeats the same examples each
 # time: a red build there is this change's doing. The search goes on at the desk and in the fuzzer.
@@ -19,6 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent
 def _store_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No daemon of a test writes into the store of whoever runs the tests."""
     os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def waits() -> Callable[..., None]:
+    """`waiting.until`, for tests that are given it."""
+    return until
 
 
 @pytest.fixture(scope="session")

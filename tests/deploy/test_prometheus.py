@@ -9,12 +9,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "dashboards/grafana/workflow-overview.json").read_text())
@@ -54,14 +56,6 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds; fail if it does not within a minute."""
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.2)
-
-
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a Prometheus that has scraped a daemon under load a few times."""
@@ -86,9 +80,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             [*command, f"--web.listen-address=127.0.0.1:{ports[2]}"], stdout=out, stderr=out
         )
     try:
-        until(lambda: b'"ready"' in log.read_bytes())
+        until(lambda: b'"ready"' in log.read_bytes(), seconds=60)
         load(ports[0], 400)
-        until(lambda: scrapes(ports[2]) >= 4)
+        until(lambda: scrapes(ports[2]) >= 4, seconds=60)
         yield ports[2]
     finally:
         for process in (daemon, watch):

@@ -17,6 +17,7 @@ from fifhir.ingress.exchange import UNAUTHORIZED, Answer, Fault, Limits, Request
 from fifhir.ingress.http import Server
 from fifhir.metrics import Catalogue
 from fifhir.scoreboard import DRAINING, READY, Scoreboard
+from tests.waiting import until
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
@@ -134,19 +135,6 @@ def rest(client: socket.socket) -> bytes:
         while piece := client.recv(1 << 20):
             said += piece
     return said
-
-
-def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait until something holds; fail if it does not within the time."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
-
-
-@pytest.fixture(scope="session")
-def waits() -> Callable[..., None]:
-    return until
 
 
 @pytest.fixture

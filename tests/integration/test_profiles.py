@@ -10,8 +10,8 @@ from urllib.error import HTTPError
 
 import pytest
 
-from tests.integration.conftest import until
 from tests.integration.test_cli_serve import serving
+from tests.waiting import until
 
 MESSAGE = "MSH|^~\\&|EPIC|HERE|||20260701||ADT^A08|1|P|2.5\rPID|1||M1^^^A^MR||TEAPOT^HAZEL\r"
 
