@@ -84,6 +84,10 @@ class Seal:
                 f"another key is called '{name}', or the row was changed",
             ) from fault
 
+    def again(self, name: str, value: bytes, row: str, column: str) -> bytes:
+        """What the key called `name` has sealed, under the newest key instead."""
+        return self.close(self.open(name, value, row, column), row, column)
+
     def check(self, names: set[str]) -> None:
         """StoreError unless every key that rows are encrypted with is there."""
         if unknown := names - set(self.names):

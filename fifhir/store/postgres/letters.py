@@ -3,18 +3,12 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from asyncpg import Record
-
 from fifhir.store import Count, DeadLetter, Query, Taken, merged, text
 from fifhir.store.postgres.session import Connection
+from fifhir.store.rows import HEAD, letter_of
 from fifhir.store.sealing import Seal
 
 _BATCH = 500  # rows a statement deletes or encrypts, so that no transaction is long
-_HEAD = (
-    "id, original_event_id, event_type, source, route_name, action_type, action_index, "
-    "idempotency_key, error_message, error_type, error_count, blocks, first_failed_at, "
-    "last_failed_at"
-)
 _BURY = """
 INSERT INTO dlq_events AS d
     (id, original_event_id, event_type, source, route_name, action_type, action_index,
@@ -91,17 +85,17 @@ async def count(db: Connection, query: Query) -> int:
 
 async def find(db: Connection, query: Query, limit: int) -> list[DeadLetter]:
     rows = await db.fetch(
-        f"SELECT {_HEAD} FROM dlq_events WHERE {_WHERE} "  # noqa: S608 - constants
+        f"SELECT {HEAD} FROM dlq_events WHERE {_WHERE} "  # noqa: S608 - constants
         "ORDER BY last_failed_at DESC, id LIMIT $7",
         *_parameters(query),
         limit,
     )
-    return [_letter(row, None) for row in rows]
+    return [letter_of(row, None, datetime.timestamp) for row in rows]
 
 
 async def get(db: Connection, id_: str, seal: Seal) -> DeadLetter | None:
     row = await db.fetchrow("SELECT * FROM dlq_events WHERE id = $1", text(id_))
-    return None if row is None else _letter(row, seal)
+    return None if row is None else letter_of(row, seal, datetime.timestamp)
 
 
 async def stats(db: Connection, query: Query) -> list[Count]:
@@ -137,7 +131,7 @@ async def take(db: Connection, query: Query, limit: int, lease: float, seal: Sea
         timedelta(seconds=lease),
     )
     rows.sort(key=lambda row: (row["first_failed_at"], row["id"]))
-    return [Taken(_letter(row, seal), row["token"]) for row in rows]
+    return [Taken(letter_of(row, seal, datetime.timestamp), row["token"]) for row in rows]
 
 
 async def resolve(db: Connection, taken: Sequence[Taken]) -> list[bool]:
@@ -195,9 +189,7 @@ async def rekey(db: Connection, table: str, id_column: str, seal: Seal) -> int:
     update = f"UPDATE {table} SET payload = $2, raw = $3, key_id = $4 WHERE id = $1"  # noqa: S608
     for row in rows:
         again = [
-            seal.close(
-                seal.open(row["key_id"], row[column], row["row"], column), row["row"], column
-            )
+            seal.again(row["key_id"], row[column], row["row"], column)
             for column in ("payload", "raw")
         ]
         await db.execute(update, row["id"], *again, seal.name)
@@ -210,29 +202,3 @@ async def keys_in_use(db: Connection) -> set[str]:
         "SELECT DISTINCT key_id FROM workflow_events WHERE status = 'pending'"
     )
     return {row[0] for row in rows}
-
-
-def _letter(row: Record, seal: Seal | None) -> DeadLetter:
-    """The letter of a row; without a seal, without what is sealed."""
-    raw = event = b""
-    if seal is not None:
-        raw = seal.open(row["key_id"], row["raw"], row["id"], "raw")
-        event = seal.open(row["key_id"], row["payload"], row["id"], "payload")
-    return DeadLetter(
-        id=row["id"],
-        event_id=row["original_event_id"],
-        event_type=row["event_type"],
-        source=row["source"],
-        route=row["route_name"],
-        action=row["action_type"],
-        action_index=row["action_index"],
-        key=row["idempotency_key"],
-        raw=raw,
-        event=event,
-        error=row["error_message"],
-        error_type=row["error_type"],
-        attempts=row["error_count"],
-        blocks=row["blocks"],
-        first_failed_at=row["first_failed_at"].timestamp(),
-        last_failed_at=row["last_failed_at"].timestamp(),
-    )

@@ -2,17 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from sqlite3 import Connection, Row
+from sqlite3 import Connection
 
 from fifhir.store import Count, DeadLetter, Query, Taken, merged, text
+from fifhir.store.rows import HEAD, letter_of
 from fifhir.store.sealing import Seal
 
 _BATCH = 500  # rows a statement deletes or encrypts, so that others get their turn
-_HEAD = (
-    "id, original_event_id, event_type, source, route_name, action_type, action_index, "
-    "idempotency_key, error_message, error_type, error_count, blocks, first_failed_at, "
-    "last_failed_at"
-)
 
 
 def bury(db: Connection, letters: Sequence[DeadLetter], seal: Seal) -> None:
@@ -20,7 +16,7 @@ def bury(db: Connection, letters: Sequence[DeadLetter], seal: Seal) -> None:
     for letter in merged(letters):
         id_ = text(letter.id)
         db.execute(
-            f"INSERT INTO dlq_events ({_HEAD}, payload, raw, key_id) "  # noqa: S608 - a constant
+            f"INSERT INTO dlq_events ({HEAD}, payload, raw, key_id) "  # noqa: S608 - a constant
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (original_event_id, route_name, action_index) DO UPDATE SET "
             "error_message = excluded.error_message, error_type = excluded.error_type, "
@@ -76,16 +72,16 @@ def count(db: Connection, query: Query) -> int:
 def find(db: Connection, query: Query, limit: int) -> list[DeadLetter]:
     where, values = _where(query)
     rows = db.execute(
-        f"SELECT {_HEAD} FROM dlq_events WHERE {where} "  # noqa: S608
+        f"SELECT {HEAD} FROM dlq_events WHERE {where} "  # noqa: S608
         "ORDER BY last_failed_at DESC, id LIMIT ?",
         (*values, limit),
     )
-    return [_letter(row, None) for row in rows]
+    return [letter_of(row, None, float) for row in rows]
 
 
 def get(db: Connection, id_: str, seal: Seal) -> DeadLetter | None:
     row = db.execute("SELECT * FROM dlq_events WHERE id = ?", (id_,)).fetchone()
-    return None if row is None else _letter(row, seal)
+    return None if row is None else letter_of(row, seal, float)
 
 
 def stats(db: Connection, query: Query) -> list[Count]:
@@ -120,7 +116,7 @@ def take(db: Connection, query: Query, limit: int, lease: float, seal: Seal) -> 
         (now + lease, *values, now, limit),
     ).fetchall()
     rows.sort(key=lambda row: (row["first_failed_at"], row["id"]))
-    return [Taken(_letter(row, seal), row["token"]) for row in rows]
+    return [Taken(letter_of(row, seal, float), row["token"]) for row in rows]
 
 
 def resolve(db: Connection, taken: Sequence[Taken]) -> list[bool]:
@@ -163,7 +159,7 @@ def rekey(db: Connection, table: str, id_column: str, seal: Seal) -> int:
     ).fetchall()
     for row in rows:
         again = [
-            seal.close(seal.open(row["key_id"], row[column], row["id"], column), row["id"], column)
+            seal.again(row["key_id"], row[column], row["id"], column)
             for column in ("payload", "raw")
         ]
         db.execute(
@@ -179,29 +175,3 @@ def keys_in_use(db: Connection) -> set[str]:
         "SELECT DISTINCT key_id FROM workflow_events WHERE status = 'pending'"
     )
     return {row[0] for row in rows}
-
-
-def _letter(row: Row, seal: Seal | None) -> DeadLetter:
-    """The letter of a row; without a seal, without what is sealed."""
-    raw = event = b""
-    if seal is not None:
-        raw = seal.open(row["key_id"], row["raw"], row["id"], "raw")
-        event = seal.open(row["key_id"], row["payload"], row["id"], "payload")
-    return DeadLetter(
-        id=row["id"],
-        event_id=row["original_event_id"],
-        event_type=row["event_type"],
-        source=row["source"],
-        route=row["route_name"],
-        action=row["action_type"],
-        action_index=row["action_index"],
-        key=row["idempotency_key"],
-        raw=raw,
-        event=event,
-        error=row["error_message"],
-        error_type=row["error_type"],
-        attempts=row["error_count"],
-        blocks=row["blocks"],
-        first_failed_at=row["first_failed_at"],
-        last_failed_at=row["last_failed_at"],
-    )
