@@ -79,21 +79,20 @@ def appointment(given: Json, event_type: str) -> Json | None:
     if not ("start" in made and "end" in made and made["start"] <= made["end"]):
         made.pop("start", None)  # app-2: both or neither
         made.pop("end", None)
-        if status not in {"proposed", "cancelled", "waitlist"}:
-            made["status"] = "proposed" if status == "booked" else status
-    numbers = (("PLAC", "placer_id", "placer_assigner"), ("FILL", "filler_id", "filler_assigner"))
-    identifiers = [
-        {"value": number, "system": datatypes.uri(given.get(assigner))}
-        for _, key, assigner in numbers
-        if (number := datatypes.text(given.get(key)))
-    ]
-    if identifiers:
-        made["identifier"] = [
-            {key: value for key, value in each.items() if value} for each in identifiers
-        ]
+        if status == "booked":  # app-3: what is booked has a time
+            made["status"] = "proposed"
+    if identifiers := [each for who in ("placer", "filler") for each in _number(given, who)]:
+        made["identifier"] = identifiers
     if reason := datatypes.codeable(given.get("reason_code")):
         made["reasonCode"] = [reason]
     return made
+
+
+def _number(given: Json, who: str) -> list[Json]:
+    """The number that one of the two systems knows the booking by."""
+    number = datatypes.text(given.get(f"{who}_id"))
+    system = datatypes.uri(given.get(f"{who}_assigner"))
+    return [{"value": number} | ({"system": system} if system else {})] if number else []
 
 
 def _made(kind: str, profile: str, given: Json) -> Json:
