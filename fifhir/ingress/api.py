@@ -13,23 +13,21 @@ import msgspec
 from msgspec import Struct
 
 from fifhir.access import Keyring
-from fifhir.config import Settings
 from fifhir.ingress import answers
 from fifhir.ingress.acknowledging import acknowledging
 from fifhir.ingress.answers import OK_JSON, Problem
 from fifhir.ingress.bodies import Feeds
+from fifhir.ingress.duty import Duty
 from fifhir.ingress.exchange import FORBIDDEN, UNAUTHORIZED, Answer, Fault, Request, Response
 from fifhir.ingress.http import Server, limits
 from fifhir.ingress.parsing import PARSE, Parser
 from fifhir.ingress.replaying import Replayer
 from fifhir.ingress.running import Runner
 from fifhir.journal import Journal
-from fifhir.logs import Log, place
+from fifhir.logs import place
 from fifhir.metrics import OTHER, PATHS, STATUSES, exposition
-from fifhir.profile.choosing import Profiles
-from fifhir.scoreboard import Scoreboard, Slab
+from fifhir.scoreboard import Slab
 from fifhir.store import Store
-from fifhir.workflow.engine import Workflow
 
 REPLAY = "/api/v1/workflow/replay"
 NOT_READY = answers.head(503, "application/json", f"Retry-After: {answers.RETRY_AFTER}")
@@ -38,21 +36,11 @@ METRICS = answers.head(200, "text/plain; version=0.0.4; charset=utf-8")
 Handler: TypeAlias = Callable[[Request], Answer]
 
 
-class Duty(Protocol):
-    """What a worker was started with."""
+class Served(Duty, Protocol):
+    """A duty with the socket that requests come in on."""
 
     @property
     def sock(self) -> socket: ...
-    @property
-    def board(self) -> Scoreboard: ...
-    @property
-    def settings(self) -> Settings: ...
-    @property
-    def profiles(self) -> Profiles: ...
-    @property
-    def workflow(self) -> Workflow: ...
-    @property
-    def log(self) -> Log: ...
 
 
 class Health(Protocol):
@@ -73,7 +61,7 @@ class Route(Struct, frozen=True):
     other: int
 
 
-def serve(duty: Duty, slab: Slab, store: Health, journal: Journal | None) -> Server:
+def serve(duty: Served, slab: Slab, store: Health, journal: Journal | None) -> Server:
     """The API is served on the running loop, until the server is drained."""
     return Server(
         duty.sock, Api(duty, slab, store, journal), limits(duty.settings.server), duty.board, slab
@@ -83,7 +71,7 @@ def serve(duty: Duty, slab: Slab, store: Health, journal: Journal | None) -> Ser
 class Api:
     """The application behind one worker's connections."""
 
-    def __init__(self, duty: Duty, slab: Slab, store: Health, journal: Journal | None) -> None:
+    def __init__(self, duty: Served, slab: Slab, store: Health, journal: Journal | None) -> None:
         self._store = store
         self._board = duty.board
         self._log = duty.log

@@ -5,40 +5,21 @@ Each connection's messages run one after another, and are answered in their orde
 
 import asyncio
 import socket
-from typing import Protocol
 
 from msgspec import Struct
 
 from fifhir import logs
-from fifhir.config import Settings
 from fifhir.ingress.crowd import Crowd
+from fifhir.ingress.duty import Duty
 from fifhir.ingress.gate import Gate, keep_alive
 from fifhir.ingress.mllp_connection import Connection
 from fifhir.ingress.receiving import Receiver
 from fifhir.journal import Journal
 from fifhir.listener import ListenerSettings
-from fifhir.logs import Log
-from fifhir.profile.choosing import Profiles
-from fifhir.scoreboard import Scoreboard, Slab
+from fifhir.scoreboard import Slab
 from fifhir.tls import Door
-from fifhir.workflow.engine import Workflow
 
 TICK = 0.25  # seconds; how often the times of all connections are looked at
-
-
-class Duty(Protocol):
-    """What a worker was started with."""
-
-    @property
-    def board(self) -> Scoreboard: ...
-    @property
-    def settings(self) -> Settings: ...
-    @property
-    def profiles(self) -> Profiles: ...
-    @property
-    def workflow(self) -> Workflow: ...
-    @property
-    def log(self) -> Log: ...
 
 
 class Place(Struct, frozen=True):
