@@ -70,7 +70,10 @@ class _Maker:
         header = event.get("header") or {}
         self._facility = header.get("sending_facility") or str(event.get("source"))
         self._authority = datatypes.uri(self._facility)
-        self._message = (str(event.get("source")), str(event.get("source_message_id")))
+        self._source = str(event.get("source"))
+        self._control_id = str(event.get("source_message_id") or "unknown")
+        # By its bytes: some senders leave MSH-10 out, and others begin it anew.
+        self._message = (self._source, str(event.get("id") or self._control_id))
 
     def make(self) -> None:
         patient = self._patient("patient", resources.patient)
@@ -135,15 +138,13 @@ class _Maker:
         return self.add(made, *self._identity(made, key))
 
     def _identity(self, made: Json, *place: str) -> tuple[str, ...]:
-        """What identifies it outside: the first identifier and its authority, else its place."""
-        identifiers = sorted(made.get("identifier", ()), key=_is_minor)
-        for each in identifiers:
-            authority = each.get("system") or each.get("assigner", {}).get("display")
-            if each.get("value") and authority:
-                return str(authority), str(each["value"])
-        for each in identifiers:
+        """What identifies it outside: the first identifier and its authority, else its place.
+
+        An identifier that names no authority is the sending facility's, as `add` says too.
+        """
+        for each in sorted(made.get("identifier", ()), key=_is_minor):
             if each.get("value"):
-                return self._message[0], str(each["value"])
+                return str(each.get("system") or self._authority), str(each["value"])
         return (*self._message, *place)
 
     def _sender(self) -> str:
@@ -197,7 +198,7 @@ class _Maker:
             place = given.get(key)
             made = resources.location(place) if isinstance(place, dict) else None
             if made:
-                reference = self.add(made, self._message[0], made["name"])
+                reference = self.add(made, self._facility, made["name"])
                 yield {"location": {"reference": reference}, "status": status}
 
     def _merge(self, survivor: str) -> None:
@@ -231,7 +232,7 @@ class _Maker:
     ) -> None:
         self._now = "ServiceRequest"
         place = order.get("filler_order_number") or order.get("placer_order_number")
-        identity = (self._message[0], str(place)) if place else self._message
+        identity = (self._facility, str(place)) if place else self._message
         position = str(number) if not place else str(order.get("set_id") or number)
         performer = {"performer": [{"reference": sender}]}
         based: Json = {}
@@ -277,7 +278,7 @@ class _Maker:
                 if encounter:
                     made["encounter"] = {"reference": encounter}
                 number = given.get("filler_order_number") or given.get("identifier") or ""
-                place = (self._message[0], number) if number else (*self._message, key)
+                place = (self._facility, number) if number else (*self._message, key)
                 self.add(made, *place, str(given.get("set_id") or at))
         self._appointment(patient)
 
@@ -302,7 +303,7 @@ class _Maker:
             "entity": [
                 {
                     "role": "source",
-                    "what": {"identifier": {"value": self._message[1] or "unknown"}},
+                    "what": {"identifier": {"value": self._control_id}},
                 }
             ],
         }

@@ -243,3 +243,27 @@ def test_a_booking_is_an_appointment() -> None:
     assert [each["value"] for each in booking["identifier"]] == ["P1", "F1"]
     (missed,) = made(bundle(SIU.replace("SIU^S12", "SIU^S26")), "Appointment")
     assert missed["status"] == "noshow"
+
+
+def test_messages_without_a_control_id_do_not_write_over_each_other() -> None:
+    nameless = ORU.replace("|MSG1|", "||").replace("|P1|F1|", "|||")
+    other = nameless.replace("4711", "4712").replace("9990011", "9990012")
+    for kind in ("Observation", "DiagnosticReport", "ServiceRequest", "Provenance"):
+        first = {each["id"] for each in made(bundle(nameless), kind)}
+        assert first.isdisjoint(each["id"] for each in made(bundle(other), kind))
+
+
+def test_a_control_id_that_comes_again_does_not_either() -> None:
+    first = ORU.replace("|P1|F1|", "|||")
+    later = first.replace("4711", "4712").replace("9990011", "9990012")
+    mine = {each["id"] for each in made(bundle(first), "Observation")}
+    assert mine.isdisjoint(each["id"] for each in made(bundle(later), "Observation"))
+
+
+def test_a_bare_number_is_the_facilitys() -> None:
+    bare = ADT.replace("4711^^^NORTH^MR~9990011^^^SSA^SS", "100")
+    ids = {
+        made(bundle(text), "Patient")[0]["id"]
+        for text in (bare, bare.replace("|ADT1|NORTH|", "|ADT1|SOUTH|"))
+    }
+    assert len(ids) == 2
