@@ -24,6 +24,13 @@ _URN = "urn:uuid:"
 OWN = "https://gitlab.flexinfer.ai/libs/fi-fhir/id"  # the system of identifiers made here
 
 
+_ROLE_TYPES = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
+_ROLES = (
+    ("attending_provider", "ATND", "attender"),
+    ("referring_provider", "REF", "referrer"),
+    ("consulting_provider", "CON", "consultant"),
+    ("admitting_provider", "ADM", "admitter"),
+)
 _LISTS = (
     ("immunizations", clinical.immunization, "patient"),
     ("diagnoses", clinical.condition, "subject"),
@@ -65,7 +72,7 @@ class _Maker:
         self.entries: list[Json] = []
         self.issues: list[Issue] = []
         self._strategy = strategy
-        self._known: dict[str, str] = {}
+        self._known: set[str] = set()
         self._now = ""
         header = event.get("header") or {}
         self._facility = header.get("sending_facility") or str(event.get("source"))
@@ -94,7 +101,7 @@ class _Maker:
         kind = resource["resourceType"]
         reference = _reference(kind, *identity)
         if reference not in self._known:
-            self._known[reference] = kind
+            self._known.add(reference)
             for each in resource.get("identifier", ()):
                 each.setdefault("system", self._authority)
             if kind in _IDENTIFIED and "identifier" not in resource:
@@ -165,20 +172,9 @@ class _Maker:
         return self.add(made, *self._identity(made, "encounter"), patient)
 
     def _participants(self, given: Json) -> Iterator[Json]:
-        kinds = (
-            *(
-                ("attending_provider", "ATND", "attender"),
-                ("referring_provider", "REF", "referrer"),
-            ),
-            *(
-                ("consulting_provider", "CON", "consultant"),
-                ("admitting_provider", "ADM", "admitter"),
-            ),
-        )
-        system = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
-        for key, code, display in kinds:
+        for key, code, display in _ROLES:
             if reference := self._provider(given.get(key)):
-                coding = {"system": system, "code": code, "display": display}
+                coding = {"system": _ROLE_TYPES, "code": code, "display": display}
                 yield {"type": [{"coding": [coding]}], "individual": {"reference": reference}}
 
     def _provider(self, given: Any) -> str | None:
@@ -283,13 +279,14 @@ class _Maker:
         self._appointment(patient)
 
     def _appointment(self, patient: str) -> None:
-        given = self.event.get("appointment")
-        made = clinical.appointment(given, self.event["type"]) if given else None
+        given = self.event.get("appointment") or {}
+        made = clinical.appointment(given, self.event["type"])
         if made is None:
             return
-        actors = [patient, *filter(None, [self._provider((given or {}).get("provider"))])]
         made["participant"] = [
-            {"actor": {"reference": actor}, "status": "accepted"} for actor in actors
+            {"actor": {"reference": actor}, "status": "accepted"}
+            for actor in (patient, self._provider(given.get("provider")))
+            if actor
         ]
         self.add(made, *self._identity(made, "appointment"))
 

@@ -72,7 +72,7 @@ def allergy(given: Json, _: Report) -> Json | None:
 def appointment(given: Json, event_type: str) -> Json | None:
     """Appointment: one booking (SCH). Events that only open or block a schedule have none."""
     status = _STATUSES.get(event_type)
-    if status is None:
+    if status is None or not given:
         return None
     made: Json = {"resourceType": "Appointment", "status": status}
     made |= build("Appointment", given, _silent)
