@@ -55,6 +55,8 @@ def whole_files() -> Iterator[tuple[str, str]]:
     """Yield the files that are made as a whole."""
     schema_text = json.dumps(jsonschema.document(WorkflowConfig), indent=2, ensure_ascii=False)
     yield "schemas/workflow.schema.json", schema_text + "\n"
+    settings_text = json.dumps(jsonschema.settings(config.Settings), indent=2, ensure_ascii=False)
+    yield "schemas/settings.schema.json", settings_text + "\n"
 
 
 def made(part: re.Match[str]) -> str:

@@ -13,7 +13,8 @@ from typing import Annotated, Literal, cast
 
 from msgspec import Meta, Struct, inspect
 
-from fifhir import access, document, machine, schema
+from fifhir import access, document, flat, machine, schema
+from fifhir.destinations import ALL, Assumed, FhirServer
 from fifhir.errors import ConfigError, Finding
 from fifhir.listener import Mllp, Port, dotted
 from fifhir.logs import Level
@@ -118,6 +119,30 @@ class WorkflowSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         Meta(description="The workflow file; empty runs the embedded one, which logs every event."),
     ] = ""
+    dry_run: Annotated[
+        bool,
+        Meta(
+            description="Answer what would be done, and do nothing of it: every request to "
+            "/api/v1/workflow is one with X-Dry-Run. Not together with MLLP, whose AA is a promise."
+        ),
+    ] = False
+    max_concurrency: Annotated[
+        int,
+        Meta(ge=1, le=10_000, description="Calls a worker has under way to one destination."),
+    ] = 64
+    action_timeout: Annotated[
+        Duration,
+        Meta(ge=0.1, le=3600, description="The `timeout` of actions that do not say one."),
+    ] = 30.0
+    retry_max_attempts: Annotated[
+        int, Meta(ge=0, le=100, description="Their `retry_max`: tries after the first that failed.")
+    ] = 3
+    retry_initial_wait: Annotated[
+        Duration, Meta(ge=0, le=3600, description="Their `retry_delay`: before the first of those.")
+    ] = 1.0
+    retry_max_wait: Annotated[
+        Duration, Meta(ge=0, le=3600, description="Their `retry_max_delay`: longest wait.")
+    ] = 30.0
     dlq_enabled: Annotated[
         bool,
         Meta(
@@ -138,6 +163,18 @@ class WorkflowSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def most_letters(self) -> int:
         """How many dead letters there may be; 0 means none at all."""
         return self.dlq_max_size if self.dlq_enabled else 0
+
+    def assumed(self) -> Assumed:
+        """What every action has that does not say it."""
+        return Assumed(
+            ALL,
+            {
+                "timeout": f"{self.action_timeout:g}s",
+                "retry_max": str(self.retry_max_attempts),
+                "retry_delay": f"{self.retry_initial_wait:g}s",
+                "retry_max_delay": f"{self.retry_max_wait:g}s",
+            },
+        )
 
 
 class ProfileSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -172,8 +209,8 @@ class Observability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = "/metrics"
     log_level: Annotated[Level, Meta(description="Least level that is written.")] = "info"
     log_format: Annotated[
-        Literal["", "json", "console"],
-        Meta(description="Empty means console at a terminal and json otherwise."),
+        Literal["", "json", "console", "text"],
+        Meta(description="Empty means console at a terminal and json otherwise; text is console."),
     ] = ""
 
 
@@ -185,6 +222,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mllp: Mllp = Mllp()
     profiles: ProfileSettings = ProfileSettings()
     workflow: WorkflowSettings = WorkflowSettings()
+    fhir: FhirServer = FhirServer()
     database: Database = Database()
     store: StoreSettings = StoreSettings()
     observability: Observability = Observability()
@@ -199,11 +237,20 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 "authenticated; give auth.api_keys, listen on 127.0.0.1, or set server.insecure "
                 "(--insecure) if the network in front of it is trusted",
             )
+        if self.workflow.dry_run and self.mllp.enabled:
+            yield (
+                ("workflow", "dry_run"),
+                "a message acknowledged over MLLP has to be delivered; set mllp.enabled to false",
+            )
         taken: dict[int, str] = {}
         for path, port in self._ports():
             if port and port in taken:
                 yield path, f"{port} is {taken[port]} already"
             taken.setdefault(port, dotted(path))
+
+    def assumed(self) -> tuple[Assumed, ...]:
+        """What actions have that they do not say themselves; the first to say a key counts."""
+        return (*self.fhir.assumed(), self.workflow.assumed())
 
     def _ports(self) -> Iterator[tuple[schema.Path, int]]:
         """Every port there is to listen on, and where it is set."""
@@ -232,6 +279,7 @@ def lay(
 ) -> tuple[document.Mapping, list[Finding]]:
     """The sources of `load` laid over each other, not read yet, and what is wrong so far."""
     root, findings = _from_file(path, environ)
+    findings += _levelled(root)
     findings += _lay_environment(root, environ)
     for key, given in flags.items():
         if given is not None:
@@ -251,6 +299,8 @@ def variables() -> Iterator[tuple[str, str, str]]:
             inner = "" if section.name == "observability" else f"{section.name.upper()}_"
             default = f"{PREFIX}{inner}{item.name.upper()}"
             variable = str(extra.get("env", default))
+            if "alias" in extra:
+                yield str(extra["alias"]), section.name, item.name
             yield variable, section.name, item.name
             if _is_secret(item):
                 yield f"{variable}{FILE.upper()}", section.name, f"{item.name}{FILE}"
@@ -323,6 +373,19 @@ def _lists() -> frozenset[tuple[str, str]]:
 def _is_secret(item: inspect.Field) -> bool:
     kind, _ = schema.unwrap(item.type)
     return isinstance(kind, inspect.CustomType) and kind.cls is Secret
+
+
+def _levelled(root: document.Mapping) -> list[Finding]:
+    """Blocks within a section stand under their flat keys, as variables name them."""
+    findings: list[Finding] = []
+    for section in schema.shape(Settings).fields:
+        entry = root.entries.get(section.name)
+        if entry is not None and isinstance(entry.node, document.Mapping):
+            fields = cast(inspect.StructType, section.type).fields
+            node, twice = flat.levelled(entry.node, fields)
+            root.entries[section.name] = document.Entry(entry.place, node)
+            findings += twice
+    return findings
 
 
 def _open_files(root: document.Mapping) -> list[Finding]:

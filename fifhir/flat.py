@@ -3,7 +3,7 @@
 The format this project reads was flat; blocks read better, so both are taken. A switch says which
 keys its block holds by `extra={"block": "retry_"}`, a mapping of the operator's own names which
 flat keys are its entries by `extra={"flat": "header_"}`. A block switches its switch on, unless it
-says `enabled: false`.
+says `enabled: false`. Where there is no switch, one of the keys says `extra={"within": "oauth2_"}`.
 """
 
 from collections.abc import Iterator
@@ -25,13 +25,14 @@ def prefix(item: inspect.Field, kind: str) -> str:
 def levelled(node: Mapping, fields: tuple[inspect.Field, ...]) -> tuple[Mapping, list[Finding]]:
     """The mapping with every key where its field looks for it, and the keys that came twice."""
     blocks = {item.encode_name: found for item in fields if (found := prefix(item, "block"))}
+    within = {found[:-1]: found for item in fields if (found := prefix(item, "within"))}
     owners = {found: item.encode_name for item in fields if (found := prefix(item, "flat"))}
-    if not blocks and not owners:
+    if not blocks and not within and not owners:
         return node, []
     own = {item.encode_name for item in fields}
     made = Mapping(node.place, {}, node.weight)
     findings: list[Finding] = []
-    for key, entry in _flattened(node, blocks):
+    for key, entry in _flattened(node, blocks, within):
         owner = next((owners[found] for found in owners if key.startswith(found)), "")
         if key in own or not owner:
             target, name = made, key
@@ -43,13 +44,18 @@ def levelled(node: Mapping, fields: tuple[inspect.Field, ...]) -> tuple[Mapping,
     return made, findings
 
 
-def _flattened(node: Mapping, blocks: dict[str, str]) -> Iterator[tuple[str, Entry]]:
+def _flattened(
+    node: Mapping, blocks: dict[str, str], within: dict[str, str]
+) -> Iterator[tuple[str, Entry]]:
     """Every entry, those of blocks under their flat keys; mappings of own names come first."""
     for key, entry in sorted(node.entries.items(), key=lambda each: not _is_mapping(each[1])):
-        if key not in blocks or not isinstance(entry.node, Mapping):
+        if not isinstance(entry.node, Mapping) or key not in blocks.keys() | within.keys():
             yield key, entry
             continue
         inner = entry.node.entries
+        if key in within:
+            yield from ((f"{within[key]}{name}", each) for name, each in inner.items())
+            continue
         if SWITCH not in inner:
             yield key, Entry(entry.place, Scalar(entry.node.place, "true"))
         for name, each in inner.items():

@@ -7,8 +7,9 @@ read strictly; a field that has a default may be left empty. A struct may define
 `faults()`, pairs of path and text, for what its types cannot say; every field is read by then.
 
 What `Meta(extra=...)` may say: `read: duration`; `keys`, the pattern of a mapping's own keys;
-`block` and `flat`, the prefix of flat keys (flat.py); `template`, that the text is a template for a
-place with that escape; `path`, that it is a path into the event, but for these words.
+`block`, `within` and `flat`, the prefix of flat keys (flat.py); `template`, that the text is a
+template for a place with that escape; `path`, that it is a path into the event, but for these
+words; of settings, `env` and `alias`, the variables that give it.
 """
 
 import re

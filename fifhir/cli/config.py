@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,8 +20,16 @@ File = Annotated[
     str | None,
     typer.Option("--config", "-c", envvar="FI_FHIR_CONFIG", help="The settings file (YAML)."),
 ]
-Output = Annotated[Literal["yaml", "json"], typer.Option("--output", "-o", help="yaml or json.")]
+Output = Annotated[
+    Literal["yaml", "json"],
+    typer.Option("--output", "-o", "--format", "-f", help="yaml or json."),
+]
 DESTINATION = "fi-fhir.yaml"
+USUAL = (
+    *("server.host", "server.port", "auth.api_keys", "workflow.config_path"),
+    *("database.host", "database.database", "database.username", "database.password"),
+    *("store.data_dir", "observability.log_level"),
+)
 
 
 @app.command()
@@ -59,7 +68,7 @@ def validate(
     try:
         settings = load(file or config, os.environ if file is None else {}, {})
         if settings.workflow.config_path:
-            read(settings.workflow.config_path)
+            read(settings.workflow.config_path, settings.assumed())
         profiles(settings)
         doors(settings.mllp)
     except ConfigError as fault:
@@ -71,23 +80,46 @@ def validate(
 @app.command()
 def env(
     output: Annotated[
-        Literal["text", "json"], typer.Option("--output", "-o", help="text or json.")
+        Literal["text", "json", "export", "markdown"],
+        typer.Option("--output", "-o", "--format", "-f", help="text, json, export or markdown."),
     ] = "text",
+    section: Annotated[
+        str, typer.Option("--section", "-s", help="Only this section: server, database, ...")
+    ] = "",
 ) -> None:
-    """List every FI_FHIR_ variable with its default and its meaning."""
+    """List every FI_FHIR_ variable with its default and its meaning.
+
+    `export` writes lines for a shell, with the defaults; `markdown` a table.
+    """
     from fifhir.effective import defaults
 
-    rows = [
-        {"variable": each.variable, "default": each.text, "meaning": each.meaning, "set": is_set}
-        for each in defaults()
-        for is_set in [each.variable in os.environ]
-    ]
-    if output == "json":
-        typer.echo(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        typer.echo(f"{row['variable']}{'  (set)' if row['set'] else ''}")
-        typer.echo(f"    {row['meaning']} [default: {row['default']}]")
+    found = [each for each in defaults() if section in ("", each.section)]
+    if not found:
+        names = ", ".join(dict.fromkeys(each.section for each in defaults()))
+        raise typer.BadParameter(f"there is no section '{section}'; there are {names}")
+    match output:
+        case "json":
+            typer.echo(json.dumps([_row(each) for each in found], indent=2))
+        case "markdown":
+            typer.echo("| variable | meaning | default |\n|---|---|---|")
+            for each in found:
+                typer.echo(f"| `{each.variable}` | {each.meaning} | `{each.text}` |")
+        case "export":
+            for each in found:
+                typer.echo(f"export {each.variable}={shlex.quote(_bare(each))}  # {each.meaning}")
+        case "text":
+            for each in found:
+                typer.echo(f"{each.variable}{'  (set)' if each.variable in os.environ else ''}")
+                typer.echo(f"    {each.meaning} [default: {each.text}]")
+
+
+@app.command()
+def schema() -> None:
+    """Write the JSON Schema of the settings file, for editors that check while one types."""
+    from fifhir.config import Settings
+    from fifhir.workflow.jsonschema import settings
+
+    typer.echo(json.dumps(settings(Settings), indent=2))
 
 
 @app.command()
@@ -96,12 +128,16 @@ def init(
     force: Annotated[
         bool, typer.Option("--force", help="Write over a file that is there.")
     ] = False,
+    minimal: Annotated[
+        bool, typer.Option("--minimal", "-m", help="Only what most installations set.")
+    ] = False,
 ) -> None:
     """Write a settings file that has every setting, its meaning and its default, commented out."""
     from fifhir.effective import defaults
 
     text = "# Settings of fi-fhir. What is commented out has the value shown.\n"
-    for section, rows in _sections(defaults()):
+    chosen = [each for each in defaults() if not minimal or _usual(each)]
+    for section, rows in _sections(chosen):
         text += f"\n#{section}:\n"
         for each in rows:
             text += f"  # {each.meaning}\n  #{each.name}: {each.text}\n"
@@ -139,6 +175,24 @@ def new(
         raise typer.Exit(2)
     print(f"API key of {name}, shown this once: {token}", file=sys.stderr)
     typer.echo(line)
+
+
+def _usual(setting: "Setting") -> bool:
+    return f"{setting.section}.{setting.name}" in USUAL
+
+
+def _row(setting: "Setting") -> dict[str, object]:
+    return {
+        "variable": setting.variable,
+        "default": setting.text,
+        "meaning": setting.meaning,
+        "set": setting.variable in os.environ,
+    }
+
+
+def _bare(setting: "Setting") -> str:
+    """The default as a variable has it: without YAML's quotes."""
+    return setting.value if isinstance(setting.value, str) else setting.text
 
 
 def _settings(path: str | None) -> "list[Setting]":

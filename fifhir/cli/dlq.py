@@ -222,7 +222,9 @@ def _replay(query: "Query", config: str | None) -> int:
 
     settings = load(config, os.environ, {})
     path = settings.workflow.config_path
-    workflow = Workflow(read(path) if path else DEFAULT, Log(2, "warn", "").write)
+    workflow = Workflow(
+        read(path, settings.assumed()) if path else DEFAULT, Log(2, "warn", "").write
+    )
 
     def tell(letter: "DeadLetter", word: str, why: str) -> None:
         told = {"id": letter.id, "route": letter.route, "result": word}

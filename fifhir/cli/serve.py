@@ -75,14 +75,21 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
     }
     first = load(config, os.environ, flags)
     watched = first.observability
-    log = Log(1, watched.log_level, watched.log_format)
+    style = "console" if watched.log_format == "text" else watched.log_format
+    log = Log(1, watched.log_level, style)
     if first.workflow.dlq_enabled:
         check(first.database, first.store)
 
     def read() -> Orders:
         """What the file, the variables, profiles and workflow say now; again at every reload."""
         settings = load(config, os.environ, flags)
-        workflow = Workflow(_workflow(settings.workflow.config_path), log.write)
+        wanted = settings.workflow
+        workflow = Workflow(
+            _workflow(settings),
+            log.write,
+            dry_run=wanted.dry_run,
+            together=wanted.max_concurrency,
+        )
         return Orders(settings, profiles(settings), workflow, doors(settings.mllp))
 
     raise typer.Exit(run(read(), log, reload=read, ready=_greet))
@@ -104,11 +111,12 @@ def profiles(settings: "Settings") -> "Profiles":
     return known
 
 
-def _workflow(path: str) -> "WorkflowConfig":
+def _workflow(settings: "Settings") -> "WorkflowConfig":
     from fifhir.cli.workflow_file import read
     from fifhir.workflow.config import DEFAULT
 
-    return read(path) if path else DEFAULT
+    path = settings.workflow.config_path
+    return read(path, settings.assumed()) if path else DEFAULT
 
 
 def _greet(url: str) -> None:

@@ -1,18 +1,28 @@
-"""A workflow file, from disk or stdin."""
+"""A workflow file, from disk or stdin, read as the daemon would with the settings in force."""
 
+import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fifhir.destinations import Assumed
     from fifhir.workflow.config import WorkflowConfig
 
 
-def read(path: str) -> "WorkflowConfig":
-    """The workflow in the file; ConfigError also when there is no such file."""
+def read(path: str, assumed: "Iterable[Assumed] | None" = None) -> "WorkflowConfig":
+    """The workflow in the file; ConfigError also when there is no such file.
+
+    What its actions do not say is `assumed`, by default what FI_FHIR_CONFIG and the other
+    variables say.
+    """
+    from fifhir import config
     from fifhir.workflow.config import load
 
-    return load(text_of(path), "stdin" if path == "-" else path)
+    if assumed is None:
+        assumed = config.load(os.environ.get(config.CONFIG_VARIABLE), os.environ, {}).assumed()
+    return load(text_of(path), "stdin" if path == "-" else path, assumed=assumed)
 
 
 def text_of(path: str) -> str:

@@ -34,11 +34,11 @@ class Destination:
     One that hangs takes up its own places and nobody else's.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, together: int = TOGETHER) -> None:
         self.name = name
         self.breaker: Breaker | None = None
         self.budget = Budget()
-        self.places = asyncio.Semaphore(TOGETHER)
+        self.places = asyncio.Semaphore(together)
         self.quiet_until = 0.0  # it asked to be left alone (Retry-After)
 
 

@@ -121,6 +121,7 @@ class Runner:
         dry_run = DRY_RUN.get(request.headers.get(b"x-dry-run", b"").strip().lower())
         if dry_run is None:
             raise Problem(400, "bad_dry_run", "X-Dry-Run is true or false.")
+        dry_run = dry_run or self._workflow.dry_run
         report = Report(dry_run)
         journal = None if dry_run else self._chosen(request)
         if not bodies.is_json(request):

@@ -34,7 +34,13 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     database: Annotated[
         str, Meta(description="The database's name.", extra={"env": "FI_FHIR_DATABASE_NAME"})
     ] = ""
-    username: Annotated[str, Meta(description="Who logs in.")] = ""
+    username: Annotated[
+        str,
+        Meta(
+            description="Who logs in; FI_FHIR_DATABASE_USER says so too.",
+            extra={"alias": "FI_FHIR_DATABASE_USER"},
+        ),
+    ] = ""
     password: Annotated[Secret, Meta(description="With which password.")] = NONE
     ssl_mode: Annotated[
         Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Environ
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, structs
 
 from fifhir import document, schema
+from fifhir.destinations import Assumed
 from fifhir.errors import ConfigError, Finding
 from fifhir.profile.config import CodeMapping
 from fifhir.profile.translating import read_codes
@@ -17,6 +18,7 @@ from fifhir.schema import Fault, Faults
 from fifhir.sinks import LATER, ActionConfig
 from fifhir.sinks.log import LogConfig
 from fifhir.workflow import checking
+from fifhir.workflow.assuming import lay_under
 from fifhir.workflow.filter import Filter, Name
 from fifhir.workflow.transform import TransformConfig
 
@@ -91,15 +93,21 @@ DEFAULT = WorkflowConfig(
 """What runs when no workflow is given: one line in the log for every event."""
 
 
-def load(text: str, name: str, environ: Environ[str, str] | None = None) -> WorkflowConfig:
+def load(
+    text: str,
+    name: str,
+    environ: Environ[str, str] | None = None,
+    assumed: Iterable[Assumed] = (),
+) -> WorkflowConfig:
     """The workflow that `text` describes; ConfigError holds all findings as name:line:column.
 
     `environ` is where `${NAME}` comes from: the process's environment if it is not given. Files
-    of mappings are looked for where the file `name` is.
+    of mappings are looked for where the file `name` is. Actions have what is `assumed` of them.
     """
     root, findings = document.compose(text, name, os.environ if environ is None else environ)
     config: WorkflowConfig | None = None
     if root is not None:
+        lay_under(root, assumed)
         config, wrong = _read(root)
         findings += wrong
     if config is not None:

@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from fifhir import sinks
-from fifhir.delivery.courier import Courier, Destination, Gauges, Undelivered
+from fifhir.delivery.courier import TOGETHER, Courier, Destination, Gauges, Undelivered
 from fifhir.errors import FifhirError, StoreError, TransformFault
 from fifhir.logs import Write
 from fifhir.parcel import Parcel, Sink, key
@@ -66,14 +66,22 @@ class Workflow:
     `routes` are the names in file order, `actions` each (route, action) pair, `sources` the names
     that filters mention, `endpoints` where actions deliver to: everything a metric may be labelled
     with. `write` puts a line in the log. With `rehearse` that carries out every action instead of
-    its sink, so nothing real happens.
+    its sink, so nothing real happens; with `dry_run` nothing carries them out. A worker has
+    `together` calls under way to one destination at most.
     """
 
     def __init__(
-        self, config: WorkflowConfig, write: Write, rehearse: Rehearse | None = None
+        self,
+        config: WorkflowConfig,
+        write: Write,
+        rehearse: Rehearse | None = None,
+        *,
+        dry_run: bool = False,
+        together: int = TOGETHER,
     ) -> None:
         self._web = Web()
-        yard = _Yard(config.mappings, write, self._web, rehearse)
+        self.dry_run = dry_run
+        yard = _Yard(config.mappings, write, self._web, rehearse, together)
         routes = [(route.filter, yard.route(route)) for route in config.routes]
         self.name = config.name
         self.routes = tuple(route.name for _, route in routes)
@@ -124,7 +132,7 @@ class Workflow:
         for route, reason in undecided:
             self._tell(route.name, reason)
         names = tuple(route.name for route in routes)
-        if dry_run:
+        if dry_run or self.dry_run:
             return Outcome(names, tuple(_skipped(routes)), len(undecided))
         if sum([route.distant for route in routes]) > 1:
             async with asyncio.TaskGroup() as group:
@@ -244,8 +252,10 @@ class _Yard:
         write: Write,
         web: Web,
         rehearse: Rehearse | None,
+        together: int,
     ) -> None:
         self._rehearse = rehearse
+        self._together = together
         self.destinations: dict[str, Destination] = {}
         self._mappings = mappings
         self._write = write
@@ -270,8 +280,11 @@ class _Yard:
         sink = sinks.make(action, route, self._write, self._web)
         keys = action if isinstance(action, Resilience) else PLAIN
         name = sink.destination
-        known = self.destinations.setdefault(name, Destination(name)) if name else None
+        known = self._known(name) if name else None
         return Courier(sink, keys, known)
+
+    def _known(self, name: str) -> Destination:
+        return self.destinations.setdefault(name, Destination(name, self._together))
 
 
 def _changed(change: Change | None, written: Written) -> Written:

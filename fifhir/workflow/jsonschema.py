@@ -13,12 +13,30 @@ _DURATION = r"^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$"
 _VARIABLE = {"type": "string", "pattern": r"\$\{"}  # what the environment or a file will say
 
 
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def settings(cls: type[Struct]) -> Json:
+    """The schema of the settings file: sections of keys, and the file beside each secret."""
+    definitions: Json = {}
+    whole = _struct(shape(cls), definitions)
+    for section in shape(cls).fields:
+        kind, _ = unwrap(section.type)
+        assert isinstance(kind, inspect.StructType)
+        properties = definitions[kind.cls.__name__]["properties"]
+        for item in kind.fields:
+            if isinstance(unwrap(item.type)[0], inspect.CustomType):
+                told = f"The file that holds {item.encode_name}, instead of it."
+                properties[f"{item.encode_name}_file"] = {"type": "string", "description": told}
+    return {"$schema": _DIALECT, "title": "fi-fhir settings", **whole, "$defs": definitions}
+
+
 def document(cls: type[Struct]) -> Json:
     """The schema of a file that holds the struct, or the struct under a key `workflow`."""
     definitions: Json = {}
     whole = _struct(shape(cls), definitions)
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": _DIALECT,
         "title": "fi-fhir workflow",
         "anyOf": [
             whole,
@@ -44,6 +62,7 @@ def _struct(kind: inspect.StructType, definitions: Json) -> Json:
 
 def _definition(kind: inspect.StructType, definitions: Json) -> Json:
     properties = {item.encode_name: _field(item, definitions) for item in kind.fields}
+    properties |= _blocks(kind, properties)
     required = [item.encode_name for item in kind.fields if item.required]
     if kind.tag_field:
         properties = {kind.tag_field: {"const": kind.tag}, **properties}
@@ -59,6 +78,23 @@ def _definition(kind: inspect.StructType, definitions: Json) -> Json:
     if flats := [found for item in kind.fields if (found := flat.prefix(item, "flat"))]:
         made["patternProperties"] = {f"^{found}.": {"type": "string"} for found in flats}
     return made
+
+
+def _blocks(kind: inspect.StructType, properties: Json) -> Json:
+    """The blocks that stand for several keys and have no switch: `oauth2: {token_url: ...}`."""
+    prefixes = [found for item in kind.fields if (found := flat.prefix(item, "within"))]
+    return {
+        prefix[:-1]: {
+            "type": "object",
+            "properties": {
+                name.removeprefix(prefix): each
+                for name, each in properties.items()
+                if name.startswith(prefix)
+            },
+            "additionalProperties": False,
+        }
+        for prefix in prefixes
+    }
 
 
 def _field(item: inspect.Field, definitions: Json) -> Json:

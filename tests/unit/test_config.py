@@ -81,6 +81,15 @@ def test_every_variable_reaches_its_setting(variable: str, tmp_path: Path) -> No
         "ack": "enhanced",
         "error_segment": "false",
         "dlq_enabled": "false",
+        "dry_run": "true",
+        "max_concurrency": "7",
+        "retry_max_attempts": "7",
+        "retry_initial_wait": "7s",
+        "retry_max_wait": "7s",
+        "base_url": "https://fhir.example/r4",
+        "auth_type": "bearer",
+        "bearer_token": "words",
+        "oauth2_client_secret": "words",
         "max_in_flight_bytes": str(1 << 30),
         "rules": "[{source: lab, profile: lab}]",
         "listeners": "[{port: 2576}]",
@@ -100,6 +109,8 @@ def test_every_variable_reaches_its_setting(variable: str, tmp_path: Path) -> No
     }
     tls = [f"FI_FHIR_MLLP_TLS_{file}_FILE" for file in ("CERT", "KEY", "CLIENT_CA")]
     beside = dict.fromkeys(tls, "file") if variable.startswith("FI_FHIR_MLLP_TLS_") else {}
+    if key == "auth_type":
+        beside |= {"FI_FHIR_FHIR_BEARER_TOKEN": words["bearer_token"]}
     line = words.get(key.removesuffix("_file"), "")
     if line and key.endswith("_file"):
         words[key] = str(tmp_path / "secret")
