@@ -86,7 +86,7 @@ class Api:
             *(feeds, duty.board.catalogue, slab, duty.workflow, journal),
             ack_when=duty.settings.server.ack_when,
         )
-        again = Replayer(store.store, duty.workflow)
+        again = Replayer(store.store, duty.workflow, duty.log)
         self._routes = {
             b"/health": self._route("/health", _readable(self._health)),
             b"/ready": self._route("/ready", _readable(self._ready)),

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from fifhir.errors import StoreError
 from fifhir.ingress.answers import OK_JSON, Problem
 from fifhir.ingress.exchange import Answer, Request, Response
+from fifhir.logs import Log
 from fifhir.replay import replay
 from fifhir.store import DeadLetter, Query, Store
 from fifhir.workflow.engine import Workflow
@@ -79,9 +80,10 @@ _write = msgspec.json.Encoder().encode
 class Replayer:
     """Answers requests to replay."""
 
-    def __init__(self, store: Store | None, workflow: Workflow) -> None:
+    def __init__(self, store: Store | None, workflow: Workflow, log: Log) -> None:
         self._store = store
         self._workflow = workflow
+        self._log = log
 
     def answer(self, request: Request) -> Answer:
         try:
@@ -112,3 +114,11 @@ class Replayer:
                 await replay(store, self._workflow, wanted.query(), done.add, wanted.limit)
         except TimeoutError:
             done.complete = False
+        finally:
+            self._log.info(
+                "dlq replay",
+                replayed=done.replayed,
+                succeeded=done.succeeded,
+                failed=done.failed,
+                complete=done.complete,
+            )

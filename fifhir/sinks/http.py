@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from yarl import URL
 
 from fifhir.errors import DeliveryError
+from fifhir.logs import Write
 from fifhir.resilience import Resilience
 from fifhir.schema import Faults
 from fifhir.secret import NONE, Secret
@@ -110,12 +111,13 @@ class Answer(Struct, frozen=True):
 class Web:
     """The HTTP client of one worker, for all its actions: one pool, and the OAuth2 tokens.
 
-    Nothing is opened before the first call, which is made after the fork.
+    Nothing is opened before the first call, which is made after the fork. `write` puts a line in
+    the log for every token.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, write: Write) -> None:
         self._session: aiohttp.ClientSession | None = None
-        self._tokens = Tokens(self._ask)
+        self._tokens = Tokens(self._ask, write)
 
     async def call(
         self, method: str, url: str, body: bytes, headers: dict[str, str], keep: int = 0

@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from msgspec import Struct
 
 from fifhir.errors import DeliveryError
+from fifhir.logs import Write
 from fifhir.secret import Secret
 
 EARLY = 60.0  # seconds before its end that a token is renewed
@@ -57,8 +58,9 @@ class _Held(Struct):
 class Tokens:
     """The tokens of one worker. However many wait for one, it is asked for once."""
 
-    def __init__(self, ask: Ask, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ask: Ask, write: Write, clock: Callable[[], float] = time.monotonic) -> None:
         self._ask = ask
+        self._write = write
         self._clock = clock
         self._held: dict[Grant, _Held] = {}
 
@@ -92,10 +94,19 @@ class Tokens:
             answer = await self._asked(grant)
         except DeliveryError as fault:
             held.refusal, held.refused_at = fault, self._clock()
+            self._write(
+                "error",
+                "oauth token refused",
+                endpoint=urlsplit(grant.url).netloc,
+                reason=str(fault),
+            )
         else:
             life, now = max(answer.expires_in, 1.0), self._clock()
             held.token, held.refusal = answer.access_token, None
             held.end, held.renew_at = now + life, now + max(life - EARLY, life / 2)
+            self._write(
+                "info", "oauth token fetched", endpoint=urlsplit(grant.url).netloc, expires_in=life
+            )
         finally:
             held.renewal = None
 

@@ -79,7 +79,7 @@ class Workflow:
         dry_run: bool = False,
         together: int = TOGETHER,
     ) -> None:
-        self._web = Web()
+        self._web = Web(write)
         self.dry_run = dry_run
         yard = _Yard(config.mappings, write, self._web, rehearse, together)
         routes = [(route.filter, yard.route(route)) for route in config.routes]

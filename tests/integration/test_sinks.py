@@ -35,11 +35,15 @@ def parcel(event: dict[str, Any] = EVENT) -> Parcel:
     return Parcel(written, b"MSH|raw", "route", "action", 0)
 
 
+def silent(level: str, message: str, /, **fields: object) -> None:
+    """A log that nobody reads."""
+
+
 def sink(action: dict[str, Any], web: Web | None = None) -> Sink:
     """Make the sink of an action, read as a workflow file is."""
     text = json.dumps({"name": "w", "routes": [{"name": "r", "actions": [action]}]})
     config = load(text, "w").routes[0].actions[0]
-    return make(config, "r", lambda *_, **__: None, web or Web())
+    return make(config, "r", silent, web or Web(silent))
 
 
 def faults(action: dict[str, Any]) -> str:
@@ -52,7 +56,7 @@ def delivered(action: dict[str, Any], *parcels: Parcel) -> None:
     """Deliver the parcels one after another through one sink; DeliveryError as it comes."""
 
     async def go() -> None:
-        web = Web()
+        web = Web(silent)
         made = sink(action, web)
         try:
             for each in parcels or (parcel(),):

@@ -21,6 +21,7 @@ class Endpoint:
         self.status = 200
         self.life = life
         self.now = 1000.0
+        self.lines: list[str] = []
 
     async def ask(self, url: str, form: bytes) -> tuple[int, bytes]:
         self.asked.append(parse_qs(form.decode()))
@@ -30,7 +31,10 @@ class Endpoint:
         )  # fmt: skip
 
     def tokens(self) -> Tokens:
-        return Tokens(self.ask, lambda: self.now)
+        return Tokens(self.ask, self.write, lambda: self.now)
+
+    def write(self, level: str, message: str, /, **fields: object) -> None:
+        self.lines.append(f"{level} {message} {fields}")
 
 
 def test_many_who_wait_ask_once() -> None:
@@ -125,3 +129,17 @@ def test_odd_lives_are_lived_with(life: str, asked: int) -> None:
     asyncio.run(go())
     assert len(endpoint.asked) == asked
     assert "hush" not in repr(GRANT)
+
+
+def test_the_log_has_every_token_asked_for_and_none_of_its_secrets() -> None:
+    endpoint = Endpoint()
+    tokens = endpoint.tokens()
+    asyncio.run(tokens.get(GRANT))
+    endpoint.status = 401
+    tokens.forget(GRANT, "1")
+    with contextlib.suppress(DeliveryError):
+        asyncio.run(tokens.get(GRANT))
+    fetched, refused = endpoint.lines
+    assert fetched.startswith("info oauth token fetched")
+    assert refused.startswith("error oauth token refused")
+    assert "hush" not in fetched + refused
