@@ -13,10 +13,10 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench fuzz soak docs deploy-tools setup ext clean lock
+.PHONY: help run test check bench fhir-coverage fhir-judge fuzz soak docs deploy-tools setup ext clean lock
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ext ## the demo, then the daemon on 127.0.0.1:8080 (stop it with Ctrl-C)
 	@$(BIN)/fi-fhir demo
@@ -37,6 +37,12 @@ check: ext ## format, lint, types, import floors, spelling, generated pages
 
 bench: $(VENV)/.bench ## benchmarks beside other parsers and servers: a table and a chart
 	@$(BIN)/python -m benchmarks
+
+fhir-coverage: ext ## which rows of the HL7 v2-to-FHIR guide come true, segment by segment
+	@$(BIN)/python -m tests.guide.report
+
+fhir-judge: ext ## HAPI's validator with US Core over the bundles of the corpus (needs mvn and Java 17)
+	@$(BIN)/python -m tests.fhir_judge.judge
 
 fuzz: ext ## both tokenizers on broken bytes under AddressSanitizer, SECONDS=60
 	@PYTHON=$(CURDIR)/$(BIN)/python tests/fuzz/run $(SECONDS)
