@@ -21,7 +21,11 @@ from fifhir.intake import Feed, read
 Json = dict[str, Any]
 _MOMENT, _DAY = "20260102030405+0000", "20260102"
 _PIECE = re.compile(r"[A-Za-z]+")
-_MISSPELT = {"payer": "payor", "practioner": "practitioner", "organziation": "organization"}
+_MISSPELT = {  # as the guide has them
+    "payer": "payor",
+    "practioner": "practitioner",  # codespell:ignore
+    "organziation": "organization",  # codespell:ignore
+}
 _DEPTH = 3  # references followed from the place a row names: a role, its person, an organization
 
 
