@@ -1,7 +1,9 @@
-"""Who may ask for what: API keys, of which only hashes are kept.
+"""Who may ask for what: API keys, of which only hashes are kept, and clients' certificates.
 
-A key is 256 random bits, so its SHA-256 gives nothing away and needs no salt or stretching. Keys
-stand one a line, `name:scope,scope:sha256:hex`; `fi-fhir config key new` makes such a line.
+A key is 256 random bits, so its SHA-256 gives nothing away and needs no salt or stretching. A
+certificate is known by a URI or a pin, as `tls` has it. Both stand one a line,
+`name:scope,scope:sha256:hex` or `name:scope,scope:cert:identity`, and behind it, after a space,
+`600/min` where one may ask only so often; `fi-fhir config key new` makes the line of a key.
 """
 
 import hashlib
@@ -9,37 +11,73 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterable
+from math import inf
 
 from msgspec import Struct
 
-SCOPES = ("parse", "workflow", "replay", "admin")
+SCOPES = ("parse", "workflow", "replay", "admin", "metrics")
+ALL = frozenset(SCOPES)
 PREFIX = "fifhir_"  # lets scanners for leaked secrets find one
 KEYS_LIMIT = 1000
+MOST = 10_000_000  # requests a minute that a limit may be
 
-_LINE = re.compile(r"([A-Za-z0-9._-]{1,64}):([a-z,]+):sha256:([0-9a-f]{64})")
+_LINE = re.compile(
+    r"([A-Za-z0-9._-]{1,64}):([a-z,]+):"
+    r"(?:sha256:([0-9a-f]{64})|cert:(sha256:[0-9a-f]{64}|[A-Za-z][A-Za-z0-9+.-]*:[!-~]+))"
+    r"(?:[ \t]+([1-9][0-9]{0,7})/min)?"
+)
 
 
-class Key(Struct, frozen=True):
-    """One sender's or operator's key: its name is for logs, its digest is all we know of it."""
+class Caller(Struct, frozen=True):
+    """Who asks: the name is for logs and the audit log.
+
+    `rate` is how many requests a minute they may make, 0 for any number; what is known of them is
+    known until `until`, in seconds since 1970.
+    """
 
     name: str
     scopes: frozenset[str]
-    digest: bytes
+    rate: int = 0
+    until: float = inf
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the next request of theirs needs no look at them."""
+        return not self.rate and self.until == inf
+
+
+class Key(Struct, frozen=True):
+    """One sender's or operator's key, of which we know the digest, or their certificate."""
+
+    caller: Caller
+    digest: bytes = b""
+    identity: str = ""
 
 
 class Keyring:
-    """All keys that are valid now."""
+    """All keys and certificates that are valid now; `rate` is for those that name none."""
 
-    def __init__(self, keys: Iterable[Key]) -> None:
-        self._keys = tuple(keys)
+    def __init__(self, keys: Iterable[Key], rate: int = 0) -> None:
+        callers = [(key, _rated(key.caller, rate)) for key in keys]
+        self._keys = tuple((key.digest, caller) for key, caller in callers if key.digest)
+        self._identities = {key.identity: caller for key, caller in callers if key.identity}
 
-    def find(self, token: bytes) -> Key | None:
-        """The key this token is. Each is compared, in the same time whether it is the one."""
+    def find(self, token: bytes) -> Caller | None:
+        """Whose key this token is. Each is compared, in the same time whether it is the one."""
         digest, found = hashlib.sha256(token).digest(), None
-        for key in self._keys:
-            if hmac.compare_digest(key.digest, digest):
-                found = key
+        for known, caller in self._keys:
+            if hmac.compare_digest(known, digest):
+                found = caller
         return found
+
+    def recognise(self, identities: Iterable[str]) -> Caller | None:
+        """Whose certificate is known as one of these."""
+        known = self._identities
+        return next((known[each] for each in sorted(identities) if each in known), None)
+
+
+def _rated(caller: Caller, rate: int) -> Caller:
+    return Caller(caller.name, caller.scopes, caller.rate or rate, caller.until)
 
 
 def read_keys(text: str) -> tuple[list[Key], list[str]]:
@@ -52,10 +90,10 @@ def read_keys(text: str) -> tuple[list[Key], list[str]]:
         key = _key(line.strip())
         if isinstance(key, str):
             faults.append(f"line {number}: {key}")
-        elif key.name in keys:
-            faults.append(f"line {number}: a second key is called '{key.name}'")
+        elif key.caller.name in keys:
+            faults.append(f"line {number}: a second key is called '{key.caller.name}'")
         else:
-            keys[key.name] = key
+            keys[key.caller.name] = key
     if len(keys) > KEYS_LIMIT:
         faults.append(f"more than {KEYS_LIMIT} keys")
     return list(keys.values()), faults
@@ -64,11 +102,16 @@ def read_keys(text: str) -> tuple[list[Key], list[str]]:
 def _key(line: str) -> Key | str:
     match = _LINE.fullmatch(line)
     if match is None:
-        return "expected name:scopes:sha256:hex (fi-fhir config key new writes such a line)"
-    scopes = frozenset(match[2].split(","))
-    if unknown := sorted(scopes - set(SCOPES)):
+        return (
+            "expected name:scopes:sha256:hex (fi-fhir config key new writes such a line) or "
+            "name:scopes:cert:identity"
+        )
+    name, named, digest, identity, rate = match.groups()
+    scopes = frozenset(named.split(","))
+    if unknown := sorted(scopes - ALL):
         return f"unknown scope '{unknown[0]}'; known: {', '.join(SCOPES)}"
-    return Key(match[1], scopes, bytes.fromhex(match[3]))
+    caller = Caller(name, scopes, min(int(rate or 0), MOST))
+    return Key(caller, bytes.fromhex(digest or ""), identity or "")
 
 
 def new_key(name: str, scopes: Iterable[str]) -> tuple[str, str]:

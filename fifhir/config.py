@@ -6,6 +6,7 @@ file, the name of a variable, or a flag.
 """
 
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from fifhir.profile.choosing import Rule
 from fifhir.schema import Duration, Faults
 from fifhir.secret import NONE, Secret
 from fifhir.store.config import Database, StoreSettings
+from fifhir.tls import TlsKeys
 
 PREFIX = "FI_FHIR_"
 FILE = "_file"  # behind a secret's name: the file that holds it
@@ -35,7 +37,7 @@ _SERVICE_LINK = re.compile(
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 
-class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Server(TlsKeys, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The listener for HTTP, and the processes behind it."""
 
     host: Annotated[str, Meta(min_length=1, description="Address or name to listen on.")] = (
@@ -84,10 +86,26 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="Open connections a worker; 0 means its open-files limit less 256.",
         ),
     ] = 0
+    tls_client_auth: Annotated[
+        Literal["required", "optional"],
+        Meta(
+            description="Whether a client must have a certificate of tls_client_ca_file, or may "
+            "come in without one, as probes do, and then needs a key for all that needs one."
+        ),
+    ] = "required"
     insecure: Annotated[
         bool,
         Meta(description="Listen beyond this machine although requests are not authenticated."),
     ] = False
+
+    @property
+    def verify(self) -> ssl.VerifyMode:
+        return ssl.CERT_OPTIONAL if self.tls_client_auth == "optional" else ssl.CERT_REQUIRED
+
+    def faults(self) -> Faults:
+        yield from super().faults()
+        if self.tls_client_auth == "optional" and not self.tls_client_ca_file:
+            yield ("tls_client_auth",), "needs tls_client_ca_file: nobody is asked for one"
 
 
 class Auth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,12 +114,32 @@ class Auth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     api_keys: Annotated[
         Secret,
         Meta(
-            description="API keys, one a line: name:scopes:sha256:hex. Scopes are parse, workflow, "
-            "replay and admin; `fi-fhir config key new` makes a key and its line.",
+            description="API keys, one a line: name:scopes:sha256:hex, or for a certificate "
+            "name:scopes:cert:identity; behind it, after a space, 600/min for a limit of its own. "
+            "Scopes are parse, workflow, replay, admin and metrics; `fi-fhir config key new` makes "
+            "a key and its line.",
         ),
     ] = NONE
+    rate_limit: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=access.MOST,
+            description="Requests a minute of one key, token or certificate, over all workers of "
+            "this machine; 0: as many as come.",
+        ),
+    ] = 0
+    failure_limit: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=access.MOST,
+            description="Refusals (401) a minute of one address (IPv6: of a /64), then it is "
+            "answered 429; 0: no limit.",
+        ),
+    ] = 60
 
-    def keys(self) -> list[access.Key]:
+    def admitted(self) -> list[access.Key]:
         return access.read_keys(self.api_keys.reveal())[0]
 
     def faults(self) -> Faults:
@@ -228,14 +266,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     observability: Observability = Observability()
 
     def faults(self) -> Faults:
-        if not (
-            self.server.insecure or self.auth.api_keys or machine.is_loopback(self.server.host)
-        ):
+        if not (self.server.insecure or self.asks or machine.is_loopback(self.server.host)):
             yield (
                 ("server", "host"),
                 f"'{self.server.host}' is reachable from other machines and requests are not "
-                "authenticated; give auth.api_keys, listen on 127.0.0.1, or set server.insecure "
-                "(--insecure) if the network in front of it is trusted",
+                "authenticated; give auth.api_keys or server.tls_client_ca_file, listen on "
+                "127.0.0.1, or set server.insecure (--insecure) if the network in front of it is "
+                "trusted",
             )
         if self.workflow.dry_run and self.mllp.enabled:
             yield (
@@ -251,6 +288,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def assumed(self) -> tuple[Assumed, ...]:
         """What actions have that they do not say themselves; the first to say a key counts."""
         return (*self.fhir.assumed(), self.workflow.assumed())
+
+    @property
+    def asks(self) -> bool:
+        """Whether who uses the API has to say who they are."""
+        return bool(self.auth.api_keys or self.server.tls_client_ca_file)
 
     def _ports(self) -> Iterator[tuple[schema.Path, int]]:
         """Every port there is to listen on, and where it is set."""

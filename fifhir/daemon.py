@@ -17,6 +17,7 @@ from fifhir.logs import Log
 from fifhir.message import TOKENIZER
 from fifhir.metrics import Catalogue
 from fifhir.profile.choosing import Profiles
+from fifhir.rates import Rates
 from fifhir.scoreboard import Scoreboard
 from fifhir.supervisor import Limits, Plan, Supervisor
 from fifhir.tls import Door
@@ -28,11 +29,15 @@ PORT_TAKEN = 2
 
 
 class Orders(NamedTuple):
-    """All that was read and checked; again at every reload."""
+    """All that was read and checked; again at every reload.
+
+    `door` is what the API asks of who comes in, `doors` what each listener for MLLP does.
+    """
 
     settings: Settings
     profiles: Profiles
     workflow: Workflow
+    door: Door | None = None
     doors: tuple[Door | None, ...] = ()
 
 
@@ -73,20 +78,22 @@ def run(
     )
     workers = server.workers or machine.cpus()
     board = Scoreboard(catalogue, 4 * max(workers, ROOM // 2))
+    rates = Rates(board.slots)
 
     def crew(orders: Orders) -> Body:
-        settings, profiles, workflow, doors = orders
+        settings, profiles, workflow, door, doors = orders
         places = frames.places(settings.mllp, doors)
         catalogue.admit(_sources(orders), workflow.actions, workflow.endpoints)
-        for place in places:
-            tell_expiry(place, board, log)
-        duty = worker.Duty(sock, board, settings, profiles, workflow, log, places)
+        for name, each in ((machine.address(sock), door), *((p.name, p.door) for p in places)):
+            tell_expiry(name, each, board, log)
+        rates.admit(key.caller.name for key in settings.auth.admitted())
+        duty = worker.Duty(sock, board, settings, profiles, workflow, log, places, door, rates)
         return partial(worker.run, duty)
 
     def tell() -> None:
         where = {"operations": f"http://{machine.address(desk)}"} if desk else {}
         where |= {"mllp": ", ".join(frames.names)} if frames.names else {}
-        url = f"http://{machine.address(sock)}"
+        url = f"{'https' if orders.door else 'http'}://{machine.address(sock)}"
         log.info("ready", address=url, **where, workers=workers, pid=os.getpid(), **build)
         with contextlib.suppress(OSError):  # the terminal is gone, which is no reason to stop
             ready(url)

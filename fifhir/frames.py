@@ -56,12 +56,12 @@ class Frames(NamedTuple):
         return tuple(places)
 
 
-def tell_expiry(place: Place, board: Scoreboard, log: Log) -> None:
+def tell_expiry(listener: str, door: Door | None, board: Scoreboard, log: Log) -> None:
     """When the certificate of a listener ends is in the metrics, and in the log if it is soon."""
-    if place.door is None:
+    if door is None:
         return
-    ends = place.door.expires.timestamp()
-    if slot := board.catalogue.expires(place.name):
+    ends = door.expires.timestamp()
+    if slot := board.catalogue.expires(listener):
         board.retired.set(slot, ends)
     if ends < time.time() + SOON:
-        log.warn("tls certificate expires", listener=place.name, at=place.door.expires.isoformat())
+        log.warn("tls certificate expires", listener=listener, at=door.expires.isoformat())

@@ -1,5 +1,6 @@
 """What listeners for MLLP are set to: one by `mllp` itself, or several by `mllp.listeners`."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -134,11 +135,14 @@ class Mllp(ListenerSettings, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             yield from super().exposure()
 
 
-def doors(mllp: Mllp) -> tuple[Door | None, ...]:
-    """What each listener asks of who comes in; ConfigError tells every file that does not do."""
+def doors(listeners: Mapping[Path, TlsKeys]) -> tuple[Door | None, ...]:
+    """What each listener asks of who comes in; ConfigError tells every file that does not do.
+
+    The listeners are under where they stand in the settings.
+    """
     made: list[Door | None] = []
     findings: list[Finding] = []
-    for path, listener in mllp.open().items():
+    for path, listener in listeners.items():
         try:
             made.append(listener.door())
         except BadFile as fault:

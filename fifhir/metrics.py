@@ -46,6 +46,7 @@ STATUSES = (
 )
 INGRESSES = ("http", "mllp")
 TLS_REASONS = ("plain", "version", "certificate", "identity", "timeout", "gone", "handshake")
+AUTH_REASONS = ("none", "unknown", "token", "unready", "scope", "throttled", "limited")
 MLLP_OUTCOMES = ("accepted", "error", "rejected", "failed")
 MLLP_REFUSALS = (
     *("garbage", "too_large", "unfinished", "no_cr", "restarted"),
@@ -160,6 +161,12 @@ TLS_EXPIRES = Family(
     "max",
     ("listener",),
 )
+REFUSED = Family(
+    "fi_fhir_auth_refused_total",
+    "Requests that were refused because of who asked, or how often.",
+    "counter",
+    ("reason",),
+)
 RESPAWNS = Family(
     "fi_fhir_worker_respawns_total", "Workers replaced after an end.", "counter", ("cause",)
 )
@@ -180,7 +187,7 @@ FAMILIES = (
         REJECTED,
         ERRORS,
     ),
-    *(MLLP_OPEN, MLLP, MLLP_REFUSED, MLLP_DROPPED, TLS_REFUSED, TLS_EXPIRES),
+    *(MLLP_OPEN, MLLP, MLLP_REFUSED, MLLP_DROPPED, TLS_REFUSED, TLS_EXPIRES, REFUSED),
     *(LOOKED, UNREAD),
     *(HTTP, OPEN, CAPPED, RESPAWNS, RELOADED, LOOP_LAG, LOST_LINES),
 )
@@ -227,6 +234,7 @@ class Catalogue:
             for ingress in INGRESSES
             for reason in TLS_REASONS
         }
+        self.auth_refused = {reason: self._slot(REFUSED, reason) for reason in AUTH_REASONS}
         self.mllp_dropped = self._slot(MLLP_DROPPED)
         self.mllp = {outcome: self._slot(MLLP, outcome) for outcome in MLLP_OUTCOMES}
         self.mllp_refused = {reason: self._slot(MLLP_REFUSED, reason) for reason in MLLP_REFUSALS}

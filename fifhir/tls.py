@@ -50,6 +50,7 @@ class Door(NamedTuple):
     """What a listener asks of whoever comes in. Without `identities` any peer of the CA may.
 
     `handshake` is the seconds until both sides have agreed, `expires` the end of our certificate.
+    With a context that does not require a certificate, who has none comes in nameless.
     """
 
     context: ssl.SSLContext
@@ -66,7 +67,10 @@ class Door(NamedTuple):
         }
 
     def admits(self, peer: ssl.SSLObject) -> bool:
-        return not self.identities or not self.identities.isdisjoint(identities(peer))
+        found = identities(peer) if self.identities else None
+        if not found:
+            return found is None or self.context.verify_mode is ssl.CERT_OPTIONAL
+        return not self.identities.isdisjoint(found)
 
 
 class TlsKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,6 +114,11 @@ class TlsKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 text = "expected a URI, or sha256: and 64 hexadecimal digits in lower case"
                 yield ("tls_identities", index), text
 
+    @property
+    def verify(self) -> ssl.VerifyMode:
+        """Whether a client must have a certificate, once it is asked for one."""
+        return ssl.CERT_REQUIRED
+
     def door(self) -> Door | None:
         """What these keys mean, None for no TLS; BadFile if a file does not do."""
         if not self.tls_cert_file:
@@ -119,7 +128,7 @@ class TlsKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         expires = present(context, self.tls_cert_file, self.tls_key_file, "tls_cert_file")
         if self.tls_client_ca_file:
             trust(context, self.tls_client_ca_file, "tls_client_ca_file")
-            context.verify_mode = ssl.CERT_REQUIRED
+            context.verify_mode = self.verify
             # A resumed session would not look at the certificate again.
             context.options |= ssl.OP_NO_TICKET
             context.num_tickets = 0

@@ -24,9 +24,11 @@ from fifhir.journal import Journal
 from fifhir.logs import Log, adopt
 from fifhir.metrics import DROPPED, LAG
 from fifhir.profile.choosing import Profiles
+from fifhir.rates import Rates
 from fifhir.scoreboard import DRAINING, READY, Scoreboard, Slab
 from fifhir.store import Store
 from fifhir.store.opening import store as store_of
+from fifhir.tls import Door
 from fifhir.upkeep import Upkeep
 from fifhir.workflow.engine import Workflow
 
@@ -38,7 +40,7 @@ PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 class Duty(Struct, frozen=True):
     """All that a worker needs; made before the fork and shared by every worker of a crew.
 
-    `places` are where it listens for MLLP.
+    `places` are where it listens for MLLP; with a `door` it speaks TLS on `sock`.
     """
 
     sock: socket
@@ -48,6 +50,8 @@ class Duty(Struct, frozen=True):
     workflow: Workflow
     log: Log
     places: tuple[mllp.Place, ...] = ()
+    door: Door | None = None
+    rates: Rates | None = None
 
 
 def run(duty: Duty, slot: int) -> int:
@@ -81,7 +85,7 @@ async def _serve(duty: Duty, slot: int) -> int:
     delivery = loop.create_task(journal.run()) if journal else watch
     # What is done within this process is done when it is answered: no journal is needed for it.
     early = journal if duty.workflow.endpoints else None
-    server = api.serve(duty, slab, upkeep, early)
+    server = api.serve(duty, slot, upkeep, early)
     listeners = [mllp.serve(duty, place, slab, early) for place in duty.places]
     Pulse(loop, slab, duty.log).beat()
     slab.state = READY

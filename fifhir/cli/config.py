@@ -70,7 +70,7 @@ def validate(
         if settings.workflow.config_path:
             read(settings.workflow.config_path, settings.assumed())
         profiles(settings)
-        doors(settings.mllp)
+        doors({("server",): settings.server, **settings.mllp.open()})
     except ConfigError as fault:
         findings.show(fault.findings)
         raise typer.Exit(1) from None

@@ -90,7 +90,8 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
             dry_run=wanted.dry_run,
             together=wanted.max_concurrency,
         )
-        return Orders(settings, profiles(settings), workflow, doors(settings.mllp))
+        door, *others = doors({("server",): settings.server, **settings.mllp.open()})
+        return Orders(settings, profiles(settings), workflow, door, tuple(others))
 
     raise typer.Exit(run(read(), log, reload=read, ready=_greet))
 

@@ -17,8 +17,10 @@ RETRY_AFTER = 1  # seconds; our troubles of this kind pass quickly
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 FAULTS = {
-    "unauthorized": "This needs an API key: Authorization: Bearer KEY, or X-API-Key: KEY.",
-    "forbidden": "This API key has not the scope that this needs.",
+    "unauthorized": "This needs a key or token: Authorization: Bearer KEY, or X-API-Key: KEY.",
+    "forbidden": "This key, token or certificate has not the scope that this needs.",
+    "too_many_failures": "Too many requests of this address had no valid key; wait.",
+    "no_token_keys": "The keys that tokens are checked with are being fetched; send it again.",
     "bad_request": "The request is not valid HTTP/1.1.",
     "bad_host": "A request needs exactly one valid Host header.",
     "repeated_header": "A header that may stand only once was sent more than once.",
@@ -88,12 +90,7 @@ def problem(fault: Problem, request_id: str) -> Response:
 
 def refusal(fault: Fault) -> Response:
     """The answer to a request nobody read to its end."""
-    challenge = (
-        ('WWW-Authenticate: Bearer realm="fi-fhir"',)
-        if fault.status == HTTPStatus.UNAUTHORIZED
-        else ()
-    )
-    told = Problem(fault.status, fault.reason, FAULTS[fault.reason], *challenge)
+    told = Problem(fault.status, fault.reason, FAULTS[fault.reason], *fault.headers)
     return problem(told, secrets.token_hex(8))
 
 

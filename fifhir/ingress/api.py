@@ -12,13 +12,12 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from fifhir.access import Keyring
 from fifhir.ingress import answers
 from fifhir.ingress.acknowledging import acknowledging
 from fifhir.ingress.answers import OK_JSON, Problem
 from fifhir.ingress.bodies import Feeds
-from fifhir.ingress.duty import Duty
-from fifhir.ingress.exchange import FORBIDDEN, UNAUTHORIZED, Answer, Fault, Request, Response
+from fifhir.ingress.entrance import Entrance, Guarded, limited
+from fifhir.ingress.exchange import Answer, Fault, Request, Response
 from fifhir.ingress.http import Server, limits
 from fifhir.ingress.parsing import PARSE, Parser
 from fifhir.ingress.replaying import Replayer
@@ -26,7 +25,6 @@ from fifhir.ingress.running import Runner
 from fifhir.journal import Journal
 from fifhir.logs import place
 from fifhir.metrics import OTHER, PATHS, STATUSES, exposition
-from fifhir.scoreboard import Slab
 from fifhir.store import Store
 
 REPLAY = "/api/v1/workflow/replay"
@@ -36,7 +34,7 @@ METRICS = answers.head(200, "text/plain; version=0.0.4; charset=utf-8")
 Handler: TypeAlias = Callable[[Request], Answer]
 
 
-class Served(Duty, Protocol):
+class Served(Guarded, Protocol):
     """A duty with the socket that requests come in on."""
 
     @property
@@ -61,23 +59,23 @@ class Route(Struct, frozen=True):
     other: int
 
 
-def serve(duty: Served, slab: Slab, store: Health, journal: Journal | None) -> Server:
+def serve(duty: Served, slot: int, store: Health, journal: Journal | None) -> Server:
     """The API is served on the running loop, until the server is drained."""
-    return Server(
-        duty.sock, Api(duty, slab, store, journal), limits(duty.settings.server), duty.board, slab
-    )
+    slab, bounds = duty.board.slab(slot), limits(duty.settings.server)
+    api = Api(duty, slot, store, journal)
+    return Server(duty.sock, api, bounds, duty.board, slab, duty.door)
 
 
 class Api:
     """The application behind one worker's connections."""
 
-    def __init__(self, duty: Served, slab: Slab, store: Health, journal: Journal | None) -> None:
+    def __init__(self, duty: Served, slot: int, store: Health, journal: Journal | None) -> None:
         self._store = store
         self._board = duty.board
         self._log = duty.log
-        self._slab = slab
+        self._slab = slab = duty.board.slab(slot)
         self._retired = False
-        self._keyring = Keyring(keys) if (keys := duty.settings.auth.keys()) else None
+        self._entrance = Entrance.of(duty, slab, slot)
         self._nowhere = self._route(OTHER, {})
         feeds, version = Feeds(duty.profiles), duty.board.catalogue.build["version"]
         self._version = version
@@ -98,24 +96,23 @@ class Api:
         }
         observability = duty.settings.observability
         if observability.metrics_enabled:
-            route = self._route("/metrics", _readable(self._metrics))
+            route = self._route("/metrics", _readable(self._metrics), "metrics")
             self._routes[observability.metrics_endpoint.encode()] = route
 
     # The connection's side (exchange.Application).
 
     def admit(self, request: Request) -> Fault | None:
-        """Whether the key that came with it may ask this; what needs no scope is open to all."""
-        if self._keyring is None:
+        """Whether who sent it may ask this; what needs no scope is open to all."""
+        if self._entrance is None:
             return None
         route = self._routes.get(request.target) or self._find(request.target)
-        if not route.scope:
-            return None
-        key = self._keyring.find(_token(request.headers))
-        if key is None:
-            return UNAUTHORIZED
-        return None if route.scope in key.scopes else FORBIDDEN
+        return self._entrance.admit(request, route.scope) if route.scope else None
 
     def answer(self, request: Request) -> Answer:
+        ticket = request.ticket
+        return self._answer(request) if ticket is None else limited(ticket, request, self._answer)
+
+    def _answer(self, request: Request) -> Answer:
         route = self._routes.get(request.target) or self._find(request.target)
         try:
             handler = route.methods.get(request.method)
@@ -138,8 +135,8 @@ class Api:
             "request failed", exception=type(error).__name__, place=place(error.__traceback__)
         )
 
-    def complain(self, reason: str) -> None:
-        self._log.warn("not accepting connections", reason=reason)
+    def complain(self, what: str, reason: str) -> None:
+        self._log.warn(what, reason=reason)
 
     def retire(self) -> None:
         self._retired = True
@@ -215,12 +212,6 @@ class Api:
 
 def _readable(handler: Handler) -> dict[bytes, Handler]:
     return {b"GET": handler, b"HEAD": handler}
-
-
-def _token(headers: dict[bytes, bytes]) -> bytes:
-    """The key a request came with (RFC 6750, 2.1, or X-API-Key); empty if none."""
-    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-    return token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"").strip()
 
 
 def _no_handler(route: Route) -> Response:

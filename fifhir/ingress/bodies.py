@@ -103,7 +103,7 @@ def unwrap(envelope: Envelope) -> bytes:
         ) from fault
 
 
-def to_event(given: msgspec.Raw, identity: str) -> Event:
+def to_event(given: msgspec.Raw, identity: str, source: str) -> Event:
     """The event a client describes; what only we can know is filled in where it is absent."""
     if memoryview(given).nbytes > EVENT_LIMIT:
         raise Problem(413, "event_too_large", f"An event is at most {EVENT_LIMIT} bytes of JSON.")
@@ -112,7 +112,7 @@ def to_event(given: msgspec.Raw, identity: str) -> Event:
         "id": identity,
         "timestamp": now,
         "received_at": now,
-        "source": DEFAULT_SOURCE,
+        "source": source,
         "source_format": "json",
         "source_profile_id": "default",
         "source_message_id": "",
@@ -151,12 +151,17 @@ class Feeds:
 
 
 def raw_source(request: Request) -> str:
-    """Who sent a raw body: `?source=`, else X-Source."""
+    """Who sent a raw body: `?source=`, else X-Source, else whose key it came with."""
     asked = _asked(request, "source")
     if asked is not None:
-        return asked or DEFAULT_SOURCE
+        return asked or default_source(request)
     given = request.headers.get(b"x-source")
-    return given.strip().decode("utf-8", "replace") if given else DEFAULT_SOURCE
+    return given.strip().decode("utf-8", "replace") if given else default_source(request)
+
+
+def default_source(request: Request) -> str:
+    """The source of what names none: the name of its key or certificate."""
+    return request.caller.name if request.caller else DEFAULT_SOURCE
 
 
 def wants_fhir(request: Request) -> bool:

@@ -21,6 +21,7 @@ from fifhir.ingress.exchange import (
 )
 from fifhir.ingress.framing import Framer
 from fifhir.ingress.heads import answer
+from fifhir.tls import identities
 
 CLOSE = b"Connection: close\r\n"
 KEEP_ALIVE = b"Connection: keep-alive\r\n"  # an HTTP/1.0 client waits for the word
@@ -56,7 +57,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         *("server", "limits", "transport", "framer", "out", "queue", "task", "farewell"),
-        *("budget", "since", "stalled_at", "stalled_size"),
+        *("budget", "since", "stalled_at", "stalled_size", "identities"),
         *("reading", "writable", "deaf", "last", "expecting", "lingering"),
     )
 
@@ -65,6 +66,7 @@ class Connection(asyncio.Protocol):
         self.limits = server.limits
         self.transport: asyncio.Transport
         self.framer = Framer(server.limits, server, self.take, self.expect)
+        self.identities: frozenset[str] = frozenset()
         self.out: list[bytes] = []
         self.queue: deque[Request] | None = None  # an empty one takes 600 bytes
         self.task: asyncio.Task[None] | None = None
@@ -84,7 +86,15 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
+        self.framer.origin = self
+        if (peer := transport.get_extra_info("ssl_object")) is not None:
+            self.identities = identities(peer)
         self.server.crowd.join(self)
+
+    @property
+    def address(self) -> str:
+        """The peer's; empty once it has gone."""
+        return str((self.transport.get_extra_info("peername") or ("",))[0])
 
     def connection_lost(self, exc: Exception | None) -> None:
         """What was queued is dropped, nobody having been promised anything.
@@ -94,6 +104,7 @@ class Connection(asyncio.Protocol):
         self.deaf = self.last = True
         self._drop_queue()
         self.framer.close()
+        self.framer.origin = None  # a cycle
         self.server.crowd.leave(self)
 
     def data_received(self, data: bytes) -> None:
@@ -122,11 +133,11 @@ class Connection(asyncio.Protocol):
             self._set_reading()
 
     def eof_received(self) -> bool:
-        """A client that has shut down its side still gets the answers it waits for."""
+        """A client that has shut down its side gets the answers it waits for; not so in TLS."""
         self.flush()
         self.deaf = True
         self.farewell = None
-        if self.lingering or not (self.task or self.queue):
+        if self.lingering or not (self.task or self.queue) or not self.transport.can_write_eof():
             return False
         self.framer.finished = True
         return True
@@ -258,13 +269,14 @@ class Connection(asyncio.Protocol):
     def _leave(self) -> None:
         """Close; after a refusal, first drop for a while what the peer still sends.
 
-        Closing a socket with unread bytes sends a reset, which would overtake the answer.
+        Closing a socket with unread bytes sends a reset, which would overtake the answer. TLS has
+        no way to say that only we are done, so there the peer reads it in `Connection: close`.
         """
         self.since = self.server.now
         self.lingering = self.deaf = True
         if self.farewell is None:
             self.transport.close()
-        else:
+        elif self.transport.can_write_eof():
             self.transport.write_eof()
 
     def _set_reading(self) -> None:

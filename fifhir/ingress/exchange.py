@@ -6,6 +6,9 @@ from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from fifhir.access import Caller
+from fifhir.rates import Ticket
+
 # A whole request, where its body begins, the Date line: the whole answer, or None to be asked
 # again as an application is asked.
 Shortcut: TypeAlias = Callable[[bytes, int, bytes], bytes | None]
@@ -22,12 +25,22 @@ class Notes(Struct):
     shortcut: Shortcut | None = None
 
 
+class Origin(Protocol):
+    """Where requests come from: the peer's address, and all its certificate is known as."""
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def identities(self) -> frozenset[str]: ...
+
+
 class Request(Struct, gc=False):
     """A request; names of headers are in lower case, and of those that repeat the last counts.
 
     Of a head seen before, `headers` lack Content-Length, and `notes` are what was noted of it:
     only what target and headers alone decide may be noted. `spool` gathers a body that comes in
-    several pieces, `by_hand` is its length if the parser does not read it.
+    several pieces, `by_hand` is its length if the parser does not read it. `caller` is who asks,
+    if that was asked; a `ticket` says what is left of what they may ask in a minute.
     """
 
     method: bytes = b""
@@ -41,6 +54,9 @@ class Request(Struct, gc=False):
     by_hand: int = 0
     chunked: bool = False
     http10: bool = False
+    caller: Caller | None = None
+    ticket: Ticket | None = None
+    origin: Origin | None = None
 
 
 class Response(Struct, frozen=True, gc=False):
@@ -62,9 +78,11 @@ class Fault(Struct, frozen=True):
 
     status: int
     reason: str
+    headers: tuple[str, ...] = ()
 
 
-UNAUTHORIZED = Fault(401, "unauthorized")
+CHALLENGE = 'WWW-Authenticate: Bearer realm="fi-fhir"'
+UNAUTHORIZED = Fault(401, "unauthorized", (CHALLENGE,))
 FORBIDDEN = Fault(403, "forbidden")
 BAD_REQUEST = Fault(400, "bad_request")
 BAD_HOST = Fault(400, "bad_host")
@@ -109,12 +127,12 @@ class Application(Protocol):
     `admit` sees a request as soon as its head is read; a Fault means that its body never will be.
     `answer` returns a Response, or a coroutine that returns one. `refuse` is the answer to a
     request that was not even read. `fail` is told of a fault of ours, `complain` of what keeps
-    us from accepting. From `retire` on the process takes no new work.
+    us from accepting, or whom. From `retire` on the process takes no new work.
     """
 
     def admit(self, request: Request) -> Fault | None: ...
     def answer(self, request: Request) -> Answer: ...
     def refuse(self, fault: Fault) -> Response: ...
     def fail(self, error: BaseException) -> None: ...
-    def complain(self, reason: str) -> None: ...
+    def complain(self, what: str, reason: str) -> None: ...
     def retire(self) -> None: ...

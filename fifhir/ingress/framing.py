@@ -36,6 +36,7 @@ from fifhir.ingress.exchange import (
     UNKNOWN_CODING,
     Fault,
     Limits,
+    Origin,
     Request,
 )
 from fifhir.ingress.heads import DIGITS_LIMIT, Head, is_usual, remembered
@@ -81,11 +82,11 @@ class Framer:
     `expect` is called when a client waits for the word before it sends a body. `headers` are
     those of the request whose end has not come, None between requests; it began at `since`, and
     `request` is there as soon as its head is complete. After a request that ends the connection
-    (`finished`), or a fault, what is fed is ignored.
+    (`finished`), or a fault, what is fed is ignored. Every request bears the `origin`.
     """
 
     __slots__ = (
-        *("headers", "request", "since", "finished"),
+        *("headers", "request", "since", "finished", "origin"),
         *(
             "_limits",
             "_ledger",
@@ -112,6 +113,7 @@ class Framer:
         self.request: Request | None = None
         self.since = ledger.now
         self.finished = False
+        self.origin: Origin | None = None
         self._limits = limits
         self._ledger = ledger
         self._take = take
@@ -122,7 +124,7 @@ class Framer:
         self._wire = 0
         self._host = b""
         self._head: Head | None = None
-        self._latest: tuple[bytes, bytes, dict[bytes, bytes], int] | None = None
+        self._latest: Request | None = None
 
     def feed(self, data: bytes) -> Fault | None:
         """Every request that ends in `data` has been given away; or why reading stops here."""
@@ -159,7 +161,7 @@ class Framer:
             return self._explain(error)
         if self.headers is None:
             if unfinished is None and self._latest is not None:
-                self._head = remembered(data, *self._latest)
+                self._head = remembered(data, self._latest)
         elif self.headers is unfinished:
             return self._measure(len(data))
         return None
@@ -217,6 +219,7 @@ class Framer:
             raise _Refused(HEAD_TOO_LARGE)
         keep_alive = parser.should_keep_alive()
         request = Request(parser.get_method(), self._target, headers, keep_alive)
+        request.origin = self.origin
         self.request = request
         if (fault := self._ledger.may_enter(request)) is not None:
             raise _Refused(fault)  # before a word that the body may come
@@ -256,7 +259,7 @@ class Framer:
         if not request.keep_alive:
             self.finished = True
         if self._room >= DIGITS_LIMIT and is_usual(request):  # a longer length still fits
-            self._latest = request.method, request.target, request.headers, request.size
+            self._latest = request
         self._take(request)
 
     # What llhttp lets through.

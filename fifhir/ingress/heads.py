@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from fifhir.access import Caller
 from fifhir.ingress.exchange import Notes, Request
 from fifhir.message import TOKENIZER
 
@@ -37,6 +38,7 @@ class Head(Struct, frozen=True, gc=False):
     target: bytes
     headers: dict[bytes, bytes]
     notes: Notes
+    caller: Caller | None = None
 
     def body(self, data: bytes, limit: int) -> int:
         """Where its body begins if `data` is this head and a whole body; else 0."""
@@ -44,27 +46,29 @@ class Head(Struct, frozen=True, gc=False):
 
     def request(self, data: bytes, begin: int) -> Request:
         """The request with this head whose body begins there."""
-        size = len(data) - begin
-        return Request(self.method, self.target, self.headers, True, data[begin:], size, self.notes)
+        size, body = len(data) - begin, data[begin:]
+        request = Request(self.method, self.target, self.headers, True, body, size, self.notes)
+        request.caller = self.caller
+        return request
 
 
 def is_usual(request: Request) -> bool:
     """Whether a request with this head may come again and mean the same.
 
     One that waited for a word from us, or ends its connection, or whose body is framed otherwise
-    than by Content-Length, may not.
+    than by Content-Length, may not; nor one whose caller is counted, or is known for a time only.
     """
     return (
         request.keep_alive
+        and (request.caller is None or request.caller.lasts)
         and not (request.http10 or request.chunked or request.by_hand)
         and b"expect" not in request.headers
     )
 
 
-def remembered(
-    data: bytes, method: bytes, target: bytes, headers: dict[bytes, bytes], size: int
-) -> Head | None:
-    """The head of a usual request with a body of `size` bytes, if `data` is that and no more."""
+def remembered(data: bytes, request: Request) -> Head | None:
+    """The head of a usual request, if `data` is that and no more."""
+    headers, size = request.headers, request.size
     end = data.find(b"\r\n\r\n", 0, HEAD_LIMIT) + 4
     if end + size != len(data):
         return None
@@ -73,4 +77,5 @@ def remembered(
         return None
     shared = {name: value for name, value in headers.items() if name != b"content-length"}
     start, stop = lengths[0].span(1)
-    return Head(data[:start], data[stop:end], method, target, shared, Notes())
+    parts = data[:start], data[stop:end]
+    return Head(*parts, request.method, request.target, shared, Notes(), request.caller)

@@ -14,6 +14,7 @@ from fifhir.ingress.crowd import Crowd
 from fifhir.ingress.exchange import OVERLOADED, Application, Limits
 from fifhir.ingress.gate import Gate, keep_alive
 from fifhir.scoreboard import Scoreboard, Slab
+from fifhir.tls import Door
 
 TOGETHER = 32  # connections whose answers are written together; the first waits for the last
 ALONE = 16  # answers written at once before we look again whether others wait
@@ -27,13 +28,14 @@ class Server:
     would cost more than it tells.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what serving stands on
         self,
         listener: socket.socket,
         application: Application,
         limits: Limits,
         board: Scoreboard,
         slab: Slab,
+        door: Door | None = None,
     ) -> None:
         self.loop = loop = asyncio.get_running_loop()
         self.application = application
@@ -48,7 +50,7 @@ class Server:
         self._slab = slab
         self._board = board
         gate = Gate(loop, listener, limits.connections, self)
-        self.crowd = Crowd(gate, slab, lambda: Connection(self), self)
+        self.crowd = Crowd(gate, slab, lambda: Connection(self), self, door)
         self._clock = loop.call_later(limits.tick, self._tick)
         keep_alive(listener, limits.write_timeout)
         gate.open()
@@ -96,7 +98,8 @@ class Server:
 
     def turn_away(self, reason: str, detail: str) -> None:
         self._slab.add(self._board.catalogue.tls_refused["http", reason])
-        self.application.complain(f"tls_{reason} {detail}".rstrip())
+        if reason != "gone":  # who only knocked, as probes do, is not worth a line
+            self.application.complain("tls connection refused", f"{reason} {detail}".rstrip())
 
     # The gate's side.
 
@@ -123,7 +126,7 @@ class Server:
 
     def complain(self, reason: str) -> None:
         self._slab.add(self._board.catalogue.capped)
-        self.application.complain(reason)
+        self.application.complain("not accepting connections", reason)
 
     # Time.
 

@@ -100,7 +100,7 @@ class Parser:
         """The messages, and the feed they come from; that of a raw body is noted on its head."""
         if bodies.is_json(request):
             envelope = bodies.open_envelope(request.body)
-            source = envelope.source or bodies.DEFAULT_SOURCE
+            source = envelope.source or bodies.default_source(request)
             feed = self._feeds.named(source, envelope.options.profile)
             return bodies.unwrap(envelope), feed
         feed = self._feeds.named(bodies.raw_source(request))

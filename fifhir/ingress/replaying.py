@@ -94,15 +94,16 @@ class Replayer:
             raise Problem(400, "bad_request", "Over HTTP only dead letters are replayed.")
         if self._store is None:
             raise Problem(503, "no_store", "The dead letter queue is switched off.")
-        return self._replay(self._store, wanted)
+        who = request.caller.name if request.caller else "anybody"
+        return self._replay(self._store, wanted, f"api:{who}")
 
-    async def _replay(self, store: Store, wanted: Wanted) -> Response:
+    async def _replay(self, store: Store, wanted: Wanted, who: str) -> Response:
         done = Done(wanted.dry_run)
         try:
             if wanted.dry_run:
                 done.replayed = min(wanted.limit, await store.count(wanted.query()))
             else:
-                await store.audit("api", "dlq replay", msgspec.to_builtins(wanted))
+                await store.audit(who, "dlq replay", msgspec.to_builtins(wanted))
                 await self._try(store, wanted, done)
         except StoreError as fault:
             raise Problem(503, "store_unavailable", "The store does not answer.") from fault

@@ -129,10 +129,12 @@ class Runner:
             return self._run(request.body, feed, report, journal)
         envelope = bodies.open_envelope(request.body)
         if bytes(envelope.event):
-            event = bodies.to_event(envelope.event, secrets.token_hex(16))
+            event = bodies.to_event(
+                envelope.event, secrets.token_hex(16), bodies.default_source(request)
+            )
             written = Written(event_type(event), event.id, event.source, encode(event))
             return self._run(written, self._feeds.named(event.source)[0], report, None)
-        source = envelope.source or bodies.DEFAULT_SOURCE
+        source = envelope.source or bodies.default_source(request)
         feed, _ = self._feeds.named(source, envelope.options.profile)
         return self._run(bodies.unwrap(envelope), feed, report, journal)
 

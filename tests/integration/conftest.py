@@ -50,7 +50,7 @@ class Echo:
     def fail(self, error: BaseException) -> None:
         self.failures.append(error)
 
-    def complain(self, reason: str) -> None:
+    def complain(self, what: str, reason: str) -> None:
         pass
 
     def retire(self) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.process import pki
+
 HERE = Path(__file__).parent
 PATIENCE = 20.0  # seconds; how long anything may take before a test gives up on it
 
@@ -149,3 +151,17 @@ def serve(launch: Callable[..., Running]) -> Callable[..., Running]:
         return daemon.until_ready() if wait else daemon
 
     return serve
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority with a server's and two clients' certificates, and a stranger's."""
+    where = tmp_path_factory.mktemp("pki")
+    pki.authority(where, "ca")
+    pki.authority(where, "elsewhere")
+    pki.issue(where, "server", "ca", pki.NAMES)
+    pki.issue(where, "renewed", "ca", pki.NAMES)
+    pki.issue(where, "lab", "ca", f"subjectAltName=URI:{pki.IDENTITY}")
+    pki.issue(where, "ward", "ca", "subjectAltName=URI:urn:example:ward")
+    pki.issue(where, "stranger", "elsewhere", f"subjectAltName=URI:{pki.IDENTITY}")
+    return where

@@ -24,20 +24,6 @@ ADMIT = b"MSH|^~\\&|A|B|C|D|20260302||ADT^A01|%d|P|2.5\rPID|1||9\rPV1|1|I\r"
 PATIENCE = 20
 
 
-@pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority with a server's and two clients' certificates, and a stranger's."""
-    where = tmp_path_factory.mktemp("pki")
-    pki.authority(where, "ca")
-    pki.authority(where, "elsewhere")
-    pki.issue(where, "server", "ca", pki.NAMES)
-    pki.issue(where, "renewed", "ca", pki.NAMES)
-    pki.issue(where, "lab", "ca", f"subjectAltName=URI:{pki.IDENTITY}")
-    pki.issue(where, "ward", "ca", "subjectAltName=URI:urn:example:ward")
-    pki.issue(where, "stranger", "elsewhere", f"subjectAltName=URI:{pki.IDENTITY}")
-    return where
-
-
 @pytest.fixture
 def listen(serve: Serve, files: Path) -> Callable[..., tuple["Running", int]]:
     """A daemon that takes MLLP by TLS, and its port."""

@@ -94,6 +94,7 @@ def test_every_variable_reaches_its_setting(variable: str, tmp_path: Path) -> No
         "rules": "[{source: lab, profile: lab}]",
         "listeners": "[{port: 2576}]",
         "tls_identities": "[urn:lab]",
+        "tls_client_auth": "optional",
         "on_transient": "AR",
         "ack_when": "after_store" if "SERVER" in variable else "after_actions",
         "driver": "sqlite",
@@ -107,8 +108,9 @@ def test_every_variable_reaches_its_setting(variable: str, tmp_path: Path) -> No
         "password": "a password",
         "encryption_keys": f"2026:{base64.b64encode(bytes(32)).decode()}",
     }
-    tls = [f"FI_FHIR_MLLP_TLS_{file}_FILE" for file in ("CERT", "KEY", "CLIENT_CA")]
-    beside = dict.fromkeys(tls, "file") if variable.startswith("FI_FHIR_MLLP_TLS_") else {}
+    listener = variable.partition("_TLS_")[0]
+    tls = [f"{listener}_TLS_{file}_FILE" for file in ("CERT", "KEY", "CLIENT_CA")]
+    beside = dict.fromkeys(tls, "file") if "_TLS_" in variable else {}
     if key == "auth_type":
         beside |= {"FI_FHIR_FHIR_BEARER_TOKEN": words["bearer_token"]}
     line = words.get(key.removesuffix("_file"), "")
