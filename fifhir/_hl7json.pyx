@@ -24,11 +24,13 @@ from fifhir._hl7plan cimport (
     CONSTANT,
     DATE,
     EACH,
+    EXACT,
     FIRST,
     GIVEN,
     GUARD,
     HEAD,
     INSTANT,
+    IS,
     JOIN,
     JOINED,
     KINDS,
@@ -40,6 +42,7 @@ from fifhir._hl7plan cimport (
     ORDINAL,
     PICK,
     REPEAT,
+    REST,
     SHORT,
     SLOTS,
     SOME,
@@ -61,7 +64,7 @@ from fifhir._hl7plan cimport (
     fifhir_failed,
     has_word,
     is_wanted,
-    lacks,
+    lacking,
     locate,
     locate_whole,
     next_item,
@@ -70,6 +73,7 @@ from fifhir._hl7plan cimport (
     step,
     value_of,
     walk,
+    walk_on,
 )
 
 from fifhir import nm
@@ -228,6 +232,10 @@ cdef int _write_any(Page* p, Frame* f, Node* node) except -1:
     return _put(p, b"true", 4) if has_word(&p.run, f, node) else _put(p, b"false", 5)
 
 
+cdef int _write_is(Page* p, Frame* f, Node* node) except -1:
+    return _put(p, b"true", 4) if is_wanted(&p.run, f, node) else 0
+
+
 cdef int _write_ordinal(Page* p, Frame* f, Node* node) except -1:
     found = value_of(&p.run, f, node)
     if found is <object>node.default:
@@ -265,7 +273,7 @@ cdef int _write_number(Page* p, Frame* f, Node* node) except -1:
     """What is no number is text."""
     cdef Bytes at, end
     cdef Py_ssize_t plain
-    if node.kind == NUMBER and locate(&p.run, f, node, &at, &end):
+    if node.kind != SUM and locate(&p.run, f, node, &at, &end):
         plain = _plain_number(at, end - at)
         if plain:
             p.run.valued += 1
@@ -405,13 +413,17 @@ cdef int _write_fields(Page* p, Frame* f, Node* node) except -1:
     cdef Py_ssize_t before = p.run.valued, start = p.used, at
     cdef Bytes text, end
     cdef Node* kid
-    cdef int i, wrote
+    cdef int i = 0, skipped, wrote
     _put(p, node.opening.at, node.opening.size)
-    for i in range(node.n):
+    while i < node.n:
         kid = &node.kids[i]
+        if kid.run:
+            skipped = lacking(&p.run, f, kid)
+            if skipped:
+                i += skipped
+                continue
+        i += 1
         at = p.used
-        if kid.direct and kid.absent.size == 0 and lacks(&p.run, f, kid):
-            continue
         if kid.kind == TEXT:
             if locate(&p.run, f, kid, &text, &end):
                 p.run.valued += 1
@@ -449,6 +461,10 @@ cdef int _write_array(Page* p, Frame* f, Node* node) except -1:
     if node.kind == TUPLE:
         for i in range(node.n):
             _write_item(p, f, &node.kids[i], False)
+    elif node.kind == REST:
+        if walk_on(&p.run, f, node, &w):
+            while step(p.run.table, f, &w, &inner):
+                _write_item(p, &inner, node.kids, False)
     elif node.kind == REPEAT:
         if walk(&p.run, f, node, &w):
             while step(p.run.table, f, &w, &inner):
@@ -487,10 +503,10 @@ _writers[DATE] = _writers[TIME] = _writers[INSTANT] = _write_date
 _writers[MAP], _writers[JOIN], _writers[GUARD] = _write_mapped, _write_joined, _write_guarded
 _writers[FIRST], _writers[PICK], _writers[MUST] = _write_first, _write_pick, _write_must
 _writers[KNOWN], _writers[UNLESS] = _write_known, _write_unless
-_writers[REPEAT] = _writers[TUPLE] = _writers[EACH] = _writers[SOME] = _write_array
+_writers[REPEAT] = _writers[REST] = _writers[TUPLE] = _writers[EACH] = _writers[SOME] = _write_array
 _writers[STRUCT], _writers[HEAD] = _write_struct, _write_head
-_writers[ORDINAL], _writers[ANY] = _write_ordinal, _write_any
-_writers[NUMBER] = _writers[SUM] = _write_number
+_writers[ORDINAL], _writers[ANY], _writers[IS] = _write_ordinal, _write_any, _write_is
+_writers[NUMBER] = _writers[EXACT] = _writers[SUM] = _write_number
 _writers[CONSTANT] = _write_constant
 _writers[LINES] = _writers[GIVEN] = _writers[JOINED] = _write_built
 

@@ -26,7 +26,8 @@ cdef enum:
 
 cdef enum:  # kinds of nodes
     TEXT, WHOLE, LINES, DATE, TIME, INSTANT, MAP, KNOWN, JOIN, GUARD, UNLESS, FIRST, PICK, MUST
-    STRUCT, REPEAT, TUPLE, EACH, SOME, HEAD, JOINED, ORDINAL, ANY, NUMBER, SUM, CONSTANT, GIVEN
+    STRUCT, REPEAT, REST, TUPLE, EACH, SOME, HEAD, JOINED, ORDINAL, ANY, IS, NUMBER, EXACT
+    SUM, CONSTANT, GIVEN
     KINDS  # how many there are
 
 cdef struct Names:
@@ -53,6 +54,8 @@ cdef struct Node:       # small: a plan is walked once a message and should stay
     short base          # a placed struct: after which component its own begin
     bint placed         # a struct that stands at an address of its own
     bint direct         # its value lies in the segment at its slot, so that may tell it lacks
+    short run           # how many kids from here on lack too where its segment is too short
+    bint shared         # its kids are not its own
     bint firm           # what is said where nothing was sent is not the default of its field
     Node* kids
     Group* group
@@ -114,6 +117,7 @@ cdef bint locate_rarely(
     Table* t, Frame* f, Node* node, int n, Bytes* at, Bytes* end
 ) noexcept nogil
 cdef bint walk(Run* r, Frame* f, Node* node, Walk* w) noexcept nogil
+cdef bint walk_on(Run* r, Frame* f, Node* node, Walk* w) noexcept nogil
 cdef bint step(Table* t, Frame* f, Walk* w, Frame* inner) noexcept nogil
 cdef bint next_item(Run* r, Frame* f, Group* g, Tour* tour, Frame* inner) noexcept nogil
 
@@ -144,10 +148,21 @@ cdef inline bint locate(Run* r, Frame* f, Node* node, Bytes* at, Bytes* end) noe
     return locate_rarely(r.table, f, node, n, at, end)
 
 
-cdef inline bint lacks(Run* r, Frame* f, Node* node) noexcept nogil:
-    """Whether it is plain from a segment's length that a direct node has no value."""
-    cdef Py_ssize_t at = f.slots[node.slot]
-    return at < 0 or node.field >= r.table.segments[at].count + r.table.segments[at].header
+cdef inline int lacking(Run* r, Frame* f, Node* node) noexcept nogil:
+    """How many kids from this direct one on have no value, told without entering their fields."""
+    cdef Py_ssize_t at = f.slots[node.slot], n = node.field
+    cdef Segment* s
+    if at < 0:
+        return node.run
+    s = &r.table.segments[at]
+    if s.header:
+        if n <= 2:
+            return 0
+        n -= 1
+    if n >= s.count:
+        return node.run
+    at = r.table.stops[r.table.fields[s.first + n]] + 1
+    return at == (r.table.stops[r.table.fields[s.first + n + 1]] if n + 1 < s.count else s.end)
 
 
 cdef inline bint locate_whole(Run* r, Frame* f, Node* node, Bytes* at, Bytes* end) noexcept nogil:

@@ -10,6 +10,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from cpython.weakref cimport PyWeakref_NewRef
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
@@ -38,10 +39,10 @@ cdef extern from "Python.h":
 cdef dict _KINDS = {
     "text": TEXT, "whole": WHOLE, "lines": LINES, "date": DATE, "time": TIME, "instant": INSTANT,
     "map": MAP, "known": KNOWN, "join": JOIN, "guard": GUARD, "unless": UNLESS, "first": FIRST,
-    "pick": PICK, "must": MUST, "struct": STRUCT, "repeat": REPEAT, "tuple": TUPLE, "each": EACH,
-    "some": SOME, "head": HEAD,
-    "joined": JOINED, "ordinal": ORDINAL, "any": ANY, "number": NUMBER, "sum": SUM,
-    "constant": CONSTANT, "given": GIVEN,
+    "pick": PICK, "must": MUST, "struct": STRUCT, "repeat": REPEAT, "rest": REST, "tuple": TUPLE,
+    "each": EACH, "some": SOME, "head": HEAD,
+    "joined": JOINED, "ordinal": ORDINAL, "any": ANY, "is": IS, "number": NUMBER,
+    "exact": EXACT, "sum": SUM, "constant": CONSTANT, "given": GIVEN,
 }
 cdef tuple _DATED = (dtm.date, dtm.time, dtm.instant)
 
@@ -106,14 +107,27 @@ cdef class _Compiler:
         cdef int kind = _KINDS[node[0]]
         into.kind = kind
         self._compile_node(into, kind, node)
-        if kind in (TEXT, WHOLE, LINES, DATE, TIME, INSTANT, NUMBER, PICK, REPEAT):
+        if kind in (TEXT, WHOLE, LINES, DATE, TIME, INSTANT, NUMBER, EXACT, PICK, REPEAT, REST):
             into.direct = into.field > 0
         elif kind == STRUCT:
             into.direct = into.placed and into.field > 0
+        elif kind == FIRST:
+            self._compile_first(into)
+
+    cdef _compile_first(self, Node* into):
+        """Alternatives in one field are as direct as each of them."""
+        cdef int i
+        for i in range(into.n):
+            if not into.kids[i].direct or into.kids[i].field != into.kids.field:
+                return
+            if into.kids[i].slot != into.kids.slot:
+                return
+        if into.n:
+            into.slot, into.field, into.direct = into.kids.slot, into.kids.field, True
 
     cdef _compile_node(self, Node* into, int kind, tuple node):
         into.default = self._keep(node[len(node) - 1])
-        if kind in (TEXT, WHOLE, LINES, DATE, TIME, INSTANT, NUMBER):
+        if kind in (TEXT, WHOLE, LINES, DATE, TIME, INSTANT, NUMBER, EXACT):
             self._address(into, node[1])
         elif kind == MAP or kind == KNOWN:
             self._compile_map(into, node)
@@ -121,6 +135,9 @@ cdef class _Compiler:
             self._compile_join(into, node)
         elif kind == ORDINAL:
             into.slot = node[1]
+        elif kind == IS:
+            self._address(into, node[1])
+            into.object = self._keep(tuple(node[2]))
         elif kind == ANY or kind == SUM:
             self._group(into, ((node[1],), (), (), (), (), (), (), ""))
             into.field = node[2]
@@ -148,10 +165,10 @@ cdef class _Compiler:
             self._address(into, node[1])
             into.object = self._keep(tuple(node[2]))
             self._kids(into, (node[3],))
-        else:  # PICK, REPEAT
+        else:  # PICK, REPEAT, REST
             self._address(into, node[1])
             self._kids(into, (node[2],))
-        if kind == TUPLE or kind == REPEAT or kind == EACH or kind == SOME:
+        if kind in (TUPLE, REPEAT, REST, EACH, SOME):
             into.default = self._keep(())
 
     cdef _compile_map(self, Node* into, tuple node):
@@ -166,9 +183,18 @@ cdef class _Compiler:
         self._entries(into, [(each.encode(), b"") for each in node[2]])
 
     cdef _compile_struct(self, Node* into, tuple node):
-        cls = node[1]
-        into.object = self._keep(cls)
-        self._kids(into, node[2])
+        cdef _Fields fields = _fields_of(node[1], node[2])
+        self.kept.append(fields)
+        into.object = self._keep(node[1])
+        into.kids, into.n, into.shared = fields.root.kids, fields.root.n, True
+        into.least, into.opening = fields.root.least, fields.root.opening
+        if node[3] is not None:
+            self._address(into, (node[3][0], node[3][1], 0, 0))
+            into.placed = True
+            into.base = node[3][2]
+
+    cdef _compile_fields(self, Node* into, cls, tuple nodes):
+        self._kids(into, nodes)
         into.least = <short>max(into.n - len(getattr(cls, "__struct_defaults__", ())), 0)
         into.opening = self._chars(_opening(cls))
         names = getattr(cls, "__struct_encode_fields__", ("",) * into.n)
@@ -177,10 +203,8 @@ cdef class _Compiler:
             if i >= into.least:
                 default = cls.__struct_defaults__[i - into.least]
                 into.kids[i].firm = <object>into.kids[i].default is not default
-        if node[3] is not None:
-            self._address(into, (node[3][0], node[3][1], 0, 0))
-            into.placed = True
-            into.base = node[3][2]
+        for i in range(into.n):
+            into.kids[i].run = _run(&into.kids[i], into.n - i)
 
     cdef _compile_key(self, Node* kid, str name, bint needed):
         """What JSON holds of a field whatever the message: its key, and a default it must have."""
@@ -190,6 +214,46 @@ cdef class _Compiler:
         kid.key.size = len(key)
         if needed and kid.absent.size == 0:
             kid.absent = self._chars(_absent(<object>kid.default))
+
+
+cdef short _run(Node* kid, int n) noexcept:
+    """How many kids in a row, this one first, are in its segment and no nearer to its begin."""
+    cdef short i = 0
+    while i < n and kid[i].direct and kid[i].absent.size == 0 and kid[i].slot == kid.slot:
+        if kid[i].field < kid.field:
+            break
+        i += 1
+    return i
+
+
+cdef class _Fields:
+    """What the nodes of one struct are compiled to; all plans share it that hold those nodes."""
+
+    cdef object __weakref__
+    cdef Node root
+    cdef list kept
+
+    def __cinit__(self, cls, tuple nodes not None):
+        compiler = _Compiler()
+        self.kept = compiler.kept
+        self.kept += (cls, nodes)  # so that nothing else gets the names they go by
+        compiler._compile_fields(&self.root, cls, nodes)
+
+    def __dealloc__(self):
+        _release(&self.root)
+
+
+cdef dict _shared = {}  # weak references, by the identities of a class and of its nodes
+
+
+cdef _Fields _fields_of(cls, tuple nodes):
+    key = id(cls), id(nodes)
+    known = _shared.get(key)
+    fields = None if known is None else known()
+    if fields is None:  # else both are what they were: what is shared keeps them
+        fields = _Fields(cls, nodes)
+        _shared[key] = PyWeakref_NewRef(fields, None)
+    return fields
 
 
 cdef bytes _opening(cls):
@@ -211,10 +275,11 @@ cdef bytes _quoted(str text):
 
 cdef void _release(Node* node) noexcept:
     cdef int i
-    if node.kids != NULL:
-        for i in range(node.n):
-            _release(&node.kids[i])
-    free(node.kids)
+    if not node.shared:
+        if node.kids != NULL:
+            for i in range(node.n):
+                _release(&node.kids[i])
+        free(node.kids)
     free(node.group)
     free(node.entries)
 
@@ -354,6 +419,16 @@ cdef bint walk(Run* r, Frame* f, Node* node, Walk* w) noexcept nogil:
         return False
     w.ahead = first_stop(r.table, &r.table.segments[f.slots[node.slot]], node.field)
     return True
+
+
+cdef bint walk_on(Run* r, Frame* f, Node* node, Walk* w) noexcept nogil:
+    """The same for those behind the first."""
+    if not walk(r, f, node, w):
+        return False
+    w.at = sought(w.at, w.end, r.table.repetition) + 1
+    while w.ahead < r.table.stopped and r.table.base + r.table.stops[w.ahead] < w.at:
+        w.ahead += 1
+    return w.at <= w.end
 
 
 cdef bint step(Table* t, Frame* f, Walk* w, Frame* inner) noexcept nogil:
@@ -557,6 +632,10 @@ cdef object _guarded(Run* r, Frame* f, Node* node):
     return value_of(r, f, node.kids) if is_wanted(r, f, node) else <object>node.default
 
 
+cdef object _is(Run* r, Frame* f, Node* node):
+    return True if is_wanted(r, f, node) else <object>node.default
+
+
 cdef object _unless(Run* r, Frame* f, Node* node):
     return <object>node.default if is_wanted(r, f, node) else value_of(r, f, node.kids)
 
@@ -626,7 +705,7 @@ cdef object _fields(Run* r, Frame* f, Node* node):
     try:
         while made < n:
             kid = &node.kids[made]
-            if kid.direct and lacks(r, f, kid):
+            if kid.direct and lacking(r, f, kid):
                 value = kid.default
                 Py_INCREF(<object>value)
             elif kid.kind != TEXT:
@@ -656,7 +735,7 @@ cdef object _repeat(Run* r, Frame* f, Node* node):
     cdef Frame inner
     cdef Py_ssize_t before
     items = None
-    if not walk(r, f, node, &w):
+    if not (walk(r, f, node, &w) if node.kind == REPEAT else walk_on(r, f, node, &w)):
         return ()
     while step(r.table, f, &w, &inner):
         before = r.valued
@@ -750,8 +829,10 @@ cdef object _numeral(Run* r, Frame* f, Node* node):
     cdef Bytes at, end
     if not locate(r, f, node, &at, &end):
         return <object>node.default
-    r.valued += 1
     found = nm.number((<const char*>at)[:end - at])
+    if found is None and node.kind == EXACT:
+        return <object>node.default
+    r.valued += 1
     return text_of(r.table, r.tokens, at, end) if found is None else found
 
 
@@ -947,8 +1028,11 @@ _readers[DATE] = _readers[TIME] = _readers[INSTANT] = _dated
 _readers[MAP], _readers[KNOWN], _readers[JOIN] = _mapped, _known, _joined
 _readers[GUARD], _readers[UNLESS] = _guarded, _unless
 _readers[FIRST], _readers[PICK], _readers[MUST] = _first, _pick, _must
-_readers[STRUCT], _readers[REPEAT], _readers[TUPLE] = _struct, _repeat, _tuple
+_readers[STRUCT], _readers[TUPLE] = _struct, _tuple
+_readers[REPEAT] = _readers[REST] = _repeat
 _readers[EACH] = _readers[SOME] = _each
 _readers[HEAD], _readers[JOINED] = _head, _joined_items
-_readers[NUMBER], _readers[SUM], _readers[CONSTANT] = _numeral, _sum, _constant
-_readers[ORDINAL], _readers[ANY], _readers[GIVEN] = _ordinal, _any, _given
+_readers[NUMBER] = _readers[EXACT] = _numeral
+_readers[SUM], _readers[CONSTANT] = _sum, _constant
+_readers[ORDINAL], _readers[ANY], _readers[IS] = _ordinal, _any, _is
+_readers[GIVEN] = _given

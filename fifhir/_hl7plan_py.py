@@ -21,6 +21,7 @@ repetition at hand, component and subcomponent 0 mean undivided. Nodes:
                                      that field's first repetition; with field 0, to what follows
                                      its component `component`
     ("repeat", address, node)        a tuple, one item for each repetition that has a value
+    ("rest", address, node)          the same, of those behind the first
     ("tuple", nodes)                 a tuple of those nodes that have a value
     ("each", group, node)            a tuple, one item for each `Group` of segments in the frame
     ("joined", group, node, default) the texts of such items, a line each
@@ -29,8 +30,10 @@ repetition at hand, component and subcomponent 0 mean undivided. Nodes:
     ("ordinal", slot, default)       how many segments of its name stand before that slot's
     ("any", name, field, words)      whether a word in that field of such a segment is one of
                                      these upper-case ones, in whatever case it was sent
+    ("is", address, wanted, default) true, where the bytes are one of `wanted`; no value of its own
     ("number", address, default)     an int or a float, where the text is one (NM) and not too long
                                      for a float to hold; else the text itself
+    ("exact", address, default)      the same, but nothing in place of text
     ("sum", name, field, default)    what the numbers in that field of such segments add up to
     ("constant", text)               that text; it does not count as a value
     ("given", n)                     the caller's n-th argument
@@ -230,10 +233,13 @@ class _Run:
     def _any(self, frame: _Frame, name: bytes, field: int, words: tuple[bytes, ...]) -> bool:
         parting = bytes(self.tokens.delimiters[n] for n in (1, 2, 4)) + b" "
         apart = bytes.maketrans(parting, b" " * len(parting))
-        fields = (self.tokens.cut(i, field, 0) for i in frame.segments if self._is(i, name))
+        fields = (self.tokens.cut(i, field, 0) for i in frame.segments if self._named(i, name))
         return any(word.upper() in words for f in fields for word in f.translate(apart).split(b" "))
 
-    def _is(self, segment: int, name: bytes) -> bool:
+    def _is(self, frame: _Frame, address: Address, wanted: tuple[bytes, ...], default: Any) -> Any:
+        return True if self._cut(frame, address) in wanted else default
+
+    def _named(self, segment: int, name: bytes) -> bool:
         return self.tokens.name(segment) == name
 
     def _struct(
@@ -250,13 +256,16 @@ class _Run:
             return default
         return cls(*values)
 
-    def _repetitions(self, frame: _Frame, address: Address) -> list[_Frame]:
+    def _repetitions(self, frame: _Frame, address: Address, begin: int = 0) -> list[_Frame]:
         whole = self._cut(frame, (address[0], address[1], 0, 0), 0)
-        parts = whole.split(self.tokens.delimiters[2:3])
+        parts = whole.split(self.tokens.delimiters[2:3])[begin:]
         return [frame.within(part) for part in parts if part]
 
     def _repeat(self, frame: _Frame, address: Address, node: Any) -> Any:
         return self._gathered((node, inner) for inner in self._repetitions(frame, address))
+
+    def _rest(self, frame: _Frame, address: Address, node: Any) -> Any:
+        return self._gathered((node, inner) for inner in self._repetitions(frame, address, 1))
 
     def _tuple(self, frame: _Frame, nodes: tuple[Any, ...]) -> Any:
         return self._gathered((node, frame) for node in nodes)
@@ -324,10 +333,10 @@ class _Run:
     def _place(self, item: range, floor: int, group: Group, slot: bytes) -> int:
         """Which segment a slot means: the first of the item, else one before it, else -1."""
         for at in item:
-            if self._is(at, slot):
+            if self._named(at, slot):
                 return at
         for at in range(item.start - 1, floor - 1, -1):
-            if self._is(at, slot) and slot in (*group.inherits, *group.ahead):
+            if self._named(at, slot) and slot in (*group.inherits, *group.ahead):
                 return at
             if self.tokens.name(at) in group.names and slot not in group.inherits:
                 return -1
@@ -346,9 +355,14 @@ class _Run:
         text = self._counted(raw, default)
         return text if found is None else found
 
+    def _exact(self, frame: _Frame, address: Address, default: Any) -> Any:
+        found = nm.number(self._cut(frame, address))
+        self.valued += found is not None
+        return default if found is None else found
+
     def _sum(self, frame: _Frame, name: bytes, field: int, default: Any) -> Any:
         found = nm.total(
-            self.tokens.cut(i, field, 1, 1, 1) for i in frame.segments if self._is(i, name)
+            self.tokens.cut(i, field, 1, 1, 1) for i in frame.segments if self._named(i, name)
         )
         self.valued += found is not None
         return default if found is None else found

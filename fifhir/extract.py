@@ -36,7 +36,7 @@ _TEXTS = {
     "MISSING_MESSAGE_TYPE": "MSH-9 names no message type: nothing says what happened",
     "MISSING_MRG": "MRG segment is missing: nothing says what was merged",
     "MISSING_PID": "PID segment is missing: nothing says whose results these are",
-    "MULTIPLE_PATIENTS": "message holds several patients; its segments are passed on unmapped",
+    "MULTIPLE_PATIENTS": "message is about several patients, though its type is about one",
     "NON_STANDARD_DELIMITERS": "MSH-2 is damaged; read as the standard delimiters",
     "UNKNOWN_SEGMENT": "line does not begin with a segment name; a text before it may end there",
 }
@@ -55,6 +55,11 @@ _PHASES = {
 Node = tuple[Any, ...]
 
 
+# What the fields of a struct have been compiled to in a frame that named some segments, and those
+# it names then. Plans share it: there are a hundred of them, and most hold a patient and a visit.
+_NODES: dict[Any, tuple[tuple[Node, ...], tuple[bytes, ...]]] = {}
+
+
 class _Compiler:
     """The nodes of one frame; `slots` are the segments it names, its `own` begin its item."""
 
@@ -62,14 +67,31 @@ class _Compiler:
         self.own = own
         self.slots: list[bytes] = [*own]
 
-    def struct(self, name: str, address: Any = None, default: Any = None) -> Node:
+    def struct(
+        self,
+        name: str,
+        address: Any = None,
+        default: Any = None,
+        left_out: frozenset[str] = frozenset(),
+    ) -> Node:
         """The node that builds a struct of the vocabulary, its fields in their order."""
         cls = vocabulary.STRUCTS[name]
-        fields = _fields_of(cls)
+        known = (name, left_out, self.own, tuple(self.slots))
+        if known not in _NODES:
+            _NODES[known] = self._fields(cls, left_out), tuple(self.slots)
+        nodes, self.slots[:] = _NODES[known]
+        return ("struct", cls, nodes, address, default)
+
+    def _fields(self, cls: type, left_out: frozenset[str]) -> tuple[Node, ...]:
+        fields, name = _fields_of(cls), cls.__name__
         if strangers := _rows_of(cls).keys() - {field.encode_name for field in fields}:
             raise ValueError(f"fields/: {name} has no key {sorted(strangers)}")
-        nodes = tuple(self.key(name, field.encode_name, _default(field)) for field in fields)
-        return ("struct", cls, nodes, address, default)
+        return tuple(
+            ("first", (), _default(field))
+            if field.encode_name in left_out
+            else self.key(name, field.encode_name, _default(field))
+            for field in fields
+        )
 
     def key(self, name: str, key: str, default: Any) -> Node:
         """The node of one key of a struct, from its rows: the first that has a value."""
@@ -99,6 +121,14 @@ class _Compiler:
     def _map(self, row: tables.Field, default: Any) -> Node:
         codes = tables.codes(row.arg)
         return ("map", self._address(row.path), codes, codes.get("", default))
+
+    def _coded(self, row: tables.Field, default: Any) -> Node:
+        """The code (CWE.1), else the text that stands for it."""
+        slot, field, *_ = self._address(row.path)
+        return ("first", tuple(("text", (slot, field, n, 1), default) for n in (1, 2, 9)), default)
+
+    def _is(self, row: tables.Field, default: Any) -> Node:
+        return ("is", self._address(row.path), tuple(row.arg.encode().split()), default)
 
     def _known(self, row: tables.Field, default: Any) -> Node:
         return ("known", self._address(row.path), tables.codes(row.arg), default)
@@ -143,6 +173,9 @@ class _Compiler:
 
     def _repeat(self, row: tables.Field, default: Any) -> Node:
         return ("repeat", self._address(row.path), self.struct(row.arg, None, UNSET))
+
+    def _rest(self, row: tables.Field, _: Any) -> Node:
+        return ("rest", self._address(row.path), self.struct(row.arg, None, UNSET))
 
     def _tuple(self, row: tables.Field, default: Any) -> Node:
         bases = [self._address(path)[2] - 1 for path in row.path.split()]
@@ -222,13 +255,30 @@ def _default(field: structs.FieldInfo) -> Any:
     return "" if field.type in (str, vocabulary.Text) else None
 
 
-def _plan(name: str) -> Plan:
+def _plan(cls: type[Event], left_out: frozenset[str] = frozenset()) -> Plan:
     compiler = _Compiler()
-    node = compiler.struct(name)
+    node = compiler.struct(cls.__name__, left_out=left_out)
     return Plan(tuple(compiler.slots), node)
 
 
-_PLANS = {tag: _plan(cls.__name__) for tag, cls in vocabulary.EVENTS.items()}
+# What is about a message as a whole, however many patients it is about.
+_WHOLE = (*vocabulary.Meta.__struct_encode_fields__, "occurrence", "is_critical", "patients")
+_MANIFOLD = frozenset(
+    tag
+    for tag, cls in vocabulary.EVENTS.items()
+    if {"patient", "patients"} <= set(cls.__struct_encode_fields__)
+)
+_PLANS = {
+    tag: _plan(cls, frozenset({"patients"} if tag in _MANIFOLD else ()))
+    for tag, cls in vocabulary.EVENTS.items()
+}
+
+
+@cache
+def _plan_of_several(tag: str) -> Plan:
+    """The plan of an event for a message about several patients: none is at its top."""
+    cls = vocabulary.EVENTS[tag]
+    return _plan(cls, frozenset(cls.__struct_encode_fields__).difference(_WHOLE))
 
 
 def _cases(plans: Mapping[str, Plan]) -> dict[bytes, tuple[Any, ...]]:
@@ -259,9 +309,9 @@ _SIMPLE = Plans(_cases(_PLANS))
 def extract(message: Message, profile: Profile, id: str, source: str, received_at: str) -> Event:
     """The event a message means, with a warning for everything its profile tolerated.
 
-    A message type without an event, or one that holds several patients, becomes an
-    `unmapped_message` that carries its segments. Raises MessageError if a segment is missing
-    that its event cannot be without.
+    A message type without an event becomes an `unmapped_message` that carries its segments, and
+    so does a message about several patients whose event is about one. Raises MessageError if a
+    segment is missing that its event cannot be without.
     """
     return _extract(message, profile, (id, received_at, source), profile.inspect(message))
 
@@ -269,11 +319,14 @@ def extract(message: Message, profile: Profile, id: str, source: str, received_a
 def _extract(
     message: Message, profile: Profile, named: tuple[str, str, str], told: tuple[Warning, ...]
 ) -> Event:
-    name, missing, several = _kind(message, profile)
+    name, missing, patients = _kind(message, profile)
     segments = _segments(message) if name == "unmapped_message" else ()
     given = (*named, "hl7v2", profile.id, segments)
-    event, unread = _PLANS[name].build(message, given, message.offset or profile.zone)
+    is_one = not patients or name not in _MANIFOLD
+    plan = _PLANS[name] if is_one else _plan_of_several(name)
+    event, unread = plan.build(message, given, message.offset or profile.zone)
     is_untyped = not message.cut(0, 9, 1, 1)
+    several = patients == "unexpected"
     if missing or several or unread or is_untyped or message.odd or message.liberties:
         event = _warned(event, message, unread, missing, several)
     return profile.finish(event, message, told)
@@ -307,29 +360,33 @@ def scribe(begun: "_Hash", source: str, profile: Profile) -> Scribe | None:
     return Scribe(_SIMPLE, begun, (source, "hl7v2", profile.id), profile.zone)
 
 
-def _kind(message: Message, profile: Profile) -> tuple[str, tuple[bytes, ...], bool]:
-    """The type of a message's event, the segments it lacks, whether several patients are in it."""
+def _kind(message: Message, profile: Profile) -> tuple[str, tuple[bytes, ...], str]:
+    """The type of a message's event, the segments it lacks, whether it is about several patients.
+
+    That is empty, `expected` or `unexpected`.
+    """
     triggers = _triggers(message.cut(0, 9), message.delimiters) or _triggers_of_evn(message)
     trigger = next((each for each in triggers if _applies(message, each)), None)
     if trigger is None:
-        return "unmapped_message", (), False
+        return "unmapped_message", (), ""
     found = message.census(trigger.segments)
     if found == (1,) * len(found):
-        return trigger.event, (), False
+        return trigger.event, (), ""
     return _unusual_kind(profile, trigger, found)
 
 
 def _unusual_kind(
     profile: Profile, trigger: tables.Trigger, found: tuple[int, ...]
-) -> tuple[str, tuple[bytes, ...], bool]:
+) -> tuple[str, tuple[bytes, ...], str]:
     counts = dict(zip(trigger.segments, found, strict=True))
-    if counts.get(b"PID", 0) > 1:
-        return "unmapped_message", (), True
+    patients = "" if counts.get(b"PID", 0) < 2 else "expected" if trigger.several else "unexpected"
+    if patients and trigger.event not in _MANIFOLD:
+        return "unmapped_message", (), "unexpected"
     lacking = tuple(segment for segment, count in counts.items() if not count)
     for segment in lacking:
         if segment in trigger.segments[: trigger.needed] or not profile.tolerates(segment):
             raise _incomplete(segment.decode())
-    return trigger.event, lacking, False
+    return trigger.event, lacking, patients
 
 
 @lru_cache(maxsize=1024)

@@ -36,7 +36,7 @@ def unread(message: Message, event_type: str, profile: Profile) -> Iterator[tupl
     """The segment's position and the field's number, for each value that is not in the event."""
     if event_type == "unmapped_message":  # it carries them all
         return
-    known = reads(event_type)
+    known = reads(event_type, several=message.census((b"PID",)) > (1,))
     for at in range(len(message)):
         name = message.name(at)
         own = name.startswith(b"Z")
@@ -48,20 +48,22 @@ def unread(message: Message, event_type: str, profile: Profile) -> Iterator[tupl
 
 
 @cache
-def reads(event_type: str) -> frozenset[Field]:
-    """Every field that the rules of an event's structs name."""
+def reads(event_type: str, *, several: bool = False) -> frozenset[Field]:
+    """Every field that an event's rules name, for a message about one patient or about several."""
     cls = vocabulary.EVENTS[event_type]
-    return _ALWAYS | frozenset(_fields({base.__name__ for base in cls.__mro__}))
+    is_manifold = {"patient", "patients"} <= set(cls.__struct_encode_fields__)
+    left_out = "patients" if is_manifold and not several else ""
+    return _ALWAYS | frozenset(_fields({base.__name__ for base in cls.__mro__}, left_out))
 
 
-def _fields(waiting: set[str]) -> Iterator[Field]:
+def _fields(waiting: set[str], left_out: str) -> Iterator[Field]:
     """The fields the rows of these structs name, and those of the structs they lead to."""
     done: set[str] = set()
     while waiting:
         struct = waiting.pop()
         done.add(struct)
-        for rows in tables.FIELDS.get(struct, {}).values():
-            for row in rows:
+        for key, rows in tables.FIELDS.get(struct, {}).items():
+            for row in rows if key != left_out else ():
                 yield from _named(row)
                 waiting |= _led_to(row) - done
 

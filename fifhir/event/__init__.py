@@ -17,6 +17,7 @@ from fifhir.event import (
     answer,
     care,
     clinical,
+    coverage,
     datatypes,
     document,
     exchange,
@@ -28,6 +29,7 @@ from fifhir.event import (
     observation,
     orders,
     patient,
+    relation,
     result,
     scheduling,
 )
@@ -51,7 +53,7 @@ from fifhir.event.medication import MedicationEvent
 from fifhir.event.meta import Header, Meta, Segment, UnmappedMessage, Warning
 from fifhir.event.orders import OrderEvent
 from fifhir.event.patient import Patient, Visit
-from fifhir.event.result import LabResult
+from fifhir.event.result import LabResult, Reported, Results
 from fifhir.event.scheduling import SchedulingEvent
 
 __all__ = [
@@ -71,6 +73,7 @@ __all__ = [
     "PatientAdmit",
     "Prior",
     "Provider",
+    "Results",
     "Segment",
     "Text",
     "UnmappedMessage",
@@ -82,7 +85,7 @@ __all__ = [
 
 Event: TypeAlias = (
     Admission
-    | LabResult
+    | Reported
     | OrderEvent
     | MedicationEvent
     | Immunization
@@ -100,6 +103,8 @@ _FAMILIES: tuple[ModuleType, ...] = (
     meta,
     patient,
     observation,
+    coverage,
+    relation,
     answer,
     clinical,
     admission,

@@ -1,12 +1,14 @@
-"""What several families tell of a patient: diagnoses, procedures, insurance, specimens, timing."""
+"""What several families tell of a patient: diagnoses, allergies, insurance, specimens, timing."""
 
 from msgspec import UNSET, Struct, UnsetType
 
+from fifhir.event.coverage import Certification, Insured
 from fifhir.event.datatypes import (
     Address,
     AssignedIdentifier,
     CodeableConcept,
     ContactPoint,
+    Location,
     Number,
     PersonName,
     Provider,
@@ -33,6 +35,20 @@ class Diagnosis(Struct, frozen=True, gc=False, omit_defaults=True):
     identifier: Text = ""
     action: Text = ""
     present_on_admission: Text = ""
+    other_clinicians: tuple[Provider, ...] = ()
+    is_primary: bool | UnsetType = UNSET
+    major_category: Text = ""
+    group_approved: Text = ""
+    grouper_review: Text = ""
+    grouper_version: Text = ""
+    outlier_type: Text = ""
+    outlier_days: Text = ""
+    outlier_cost: Text = ""
+    parent_identifier: Text = ""
+    group_value: Text = ""
+    group_usage: Text = ""
+    group_determination: Text = ""
+    notes: tuple[Text, ...] = ()
 
 
 class Procedure(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -57,6 +73,47 @@ class Procedure(Struct, frozen=True, gc=False, omit_defaults=True):
     modifiers: tuple[CodeableConcept, ...] = ()
     identifier: Text = ""
     action: Text = ""
+    drg_type: Text = ""
+    tissue_types: tuple[CodeableConcept, ...] = ()
+    drg_determination: Text = ""
+    drg_relevance: Text = ""
+    treating_unit: Location | UnsetType = UNSET
+    respiratory_within_surgery: Text = ""
+    parent_identifier: Text = ""
+    notes: tuple[Text, ...] = ()
+
+
+class Allergy(Struct, frozen=True, gc=False, omit_defaults=True):
+    """An allergy or intolerance (AL1, IAM); only IAM says what is to be done with it."""
+
+    set_id: Text = ""
+    type: Text = ""
+    allergen: CodeableConcept | UnsetType = UNSET
+    severity: Text = ""
+    reactions: Text = ""
+    identified_on: Text = ""
+    action: Text = ""
+    id: Text = ""
+    action_reason: Text = ""
+    sensitivity: Text = ""
+    group: Text = ""
+    onset_date: Text = ""
+    onset_text: Text = ""
+    reported_at: Text = ""
+    reported_by: PersonName | UnsetType = UNSET
+    relationship: Text = ""
+    alert_device: Text = ""
+    clinical_status: Text = ""
+    statused_by: Provider | UnsetType = UNSET
+    statused_at: Text = ""
+    inactivated_by: Provider | UnsetType = UNSET
+    inactivated_at: Text = ""
+    recorded_by: Provider | UnsetType = UNSET
+    recorded_at: Text = ""
+    modified_by: Provider | UnsetType = UNSET
+    modified_at: Text = ""
+    clinician_identified: CodeableConcept | UnsetType = UNSET
+    notes: tuple[Text, ...] = ()
 
 
 class Insurance(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -84,6 +141,44 @@ class Insurance(Struct, frozen=True, gc=False, omit_defaults=True):
     policy_number: Text = ""
     insured_gender: Text = ""
     subscriber_id: Text = ""
+    company_contact: PersonName | UnsetType = UNSET
+    group_employer_id: Text = ""
+    authorization: Text = ""
+    assignment_of_benefits: Text = ""
+    coordination_of_benefits: Text = ""
+    admission_notice: Text = ""
+    admission_notice_date: Text = ""
+    eligibility_report: Text = ""
+    eligibility_report_date: Text = ""
+    release_information: Text = ""
+    preadmit_certification: Text = ""
+    verified_at: Text = ""
+    verified_by: Provider | UnsetType = UNSET
+    agreement_type: Text = ""
+    billing_status: Text = ""
+    lifetime_reserve_days: Text = ""
+    delay_before_reserve_day: Text = ""
+    company_plan_code: Text = ""
+    policy_deductible: Text = ""
+    policy_limit_amount: Text = ""
+    policy_limit_days: Text = ""
+    room_rate_semi_private: Text = ""
+    room_rate_private: Text = ""
+    insured_employment_status: Text = ""
+    insured_employer_address: Address | UnsetType = UNSET
+    verification_status: Text = ""
+    prior_plan_id: Text = ""
+    coverage_type: Text = ""
+    insured_handicap: Text = ""
+    subscriber_ids: tuple[AssignedIdentifier, ...] = ()
+    signature: Text = ""
+    signature_date: Text = ""
+    insured_birth_place: Text = ""
+    insured_vip: Text = ""
+    external_plan_ids: Text = ""
+    action: Text = ""
+    insured: Insured | UnsetType = UNSET
+    certifications: tuple[Certification, ...] = ()
 
 
 class Guarantor(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -99,6 +194,54 @@ class Guarantor(Struct, frozen=True, gc=False, omit_defaults=True):
     gender: Text = ""
     type: Text = ""
     relationship: Text = ""
+    other_addresses: tuple[Address, ...] = ()
+    spouse_name: PersonName | UnsetType = UNSET
+    ssn: Text = ""
+    begin_date: Text = ""
+    end_date: Text = ""
+    priority: Text = ""
+    employer_name: Text = ""
+    employer_address: Address | UnsetType = UNSET
+    employer_phones: tuple[ContactPoint, ...] = ()
+    employee_id: Text = ""
+    employment_status: Text = ""
+    organization_name: Text = ""
+    billing_hold: Text = ""
+    credit_rating: Text = ""
+    death_datetime: Text = ""
+    death_flag: Text = ""
+    charge_adjustment: Text = ""
+    household_income: Text = ""
+    household_size: Text = ""
+    employer_ids: Text = ""
+    marital_status: Text = ""
+    hire_effective_date: Text = ""
+    employment_stop_date: Text = ""
+    living_dependency: Text = ""
+    ambulatory_status: Text = ""
+    citizenship: Text = ""
+    language: Text = ""
+    living_arrangement: Text = ""
+    publicity: Text = ""
+    protection: Text = ""
+    student: Text = ""
+    religion: Text = ""
+    mothers_maiden_name: Text = ""
+    nationality: Text = ""
+    ethnic_group: Text = ""
+    contact_names: tuple[PersonName, ...] = ()
+    contact_phones: tuple[ContactPoint, ...] = ()
+    contact_reason: Text = ""
+    contact_relationship: Text = ""
+    job_title: Text = ""
+    job_class: Text = ""
+    employer_organization: Text = ""
+    handicap: Text = ""
+    job_status: Text = ""
+    financial_class: Text = ""
+    race: Text = ""
+    birth_place: Text = ""
+    vip: Text = ""
 
 
 class Timing(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -121,15 +264,6 @@ class Timing(Struct, frozen=True, gc=False, omit_defaults=True):
     conjunction: Text = ""
     occurrence_duration: Text = ""
     total_occurrences: Number | UnsetType = UNSET
-
-
-class Organization(Struct, frozen=True, gc=False, omit_defaults=True):
-    """An organization (XON)."""
-
-    name: Text = ""
-    id: Text = ""
-    assigner: Text = ""
-    type: Text = ""
 
 
 class Specimen(Struct, frozen=True, gc=False, omit_defaults=True):

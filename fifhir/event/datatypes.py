@@ -76,6 +76,7 @@ class Address(Struct, frozen=True, gc=False, omit_defaults=True):
     country: Text = ""
     type: Text = ""
     county: Text = ""
+    census_tract: Text = ""
 
 
 class ContactPoint(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -99,6 +100,15 @@ class PersonName(Struct, frozen=True, gc=False, omit_defaults=True):
     middle_name: Text = ""
     suffix: Text = ""
     prefix: Text = ""
+    type: Text = ""
+
+
+class Organization(Struct, frozen=True, gc=False, omit_defaults=True):
+    """An organization (XON)."""
+
+    name: Text = ""
+    id: Text = ""
+    assigner: Text = ""
     type: Text = ""
 
 
@@ -126,3 +136,4 @@ class Provider(Struct, frozen=True, gc=False, omit_defaults=True):
     prefix: Text = ""
     degree: Text = ""
     assigner: Text = ""
+    id_type: Text = ""

@@ -5,13 +5,13 @@ from typing import TypeAlias
 from msgspec import UNSET, Struct, UnsetType
 
 from fifhir.event.answer import Acknowledged, ReportedError
-from fifhir.event.clinical import Organization
 from fifhir.event.datatypes import (
     Address,
     AssignedIdentifier,
     CodeableConcept,
     ContactPoint,
     Location,
+    Organization,
     PersonName,
     Text,
 )

@@ -18,6 +18,13 @@ class Header(Struct, frozen=True, gc=False, omit_defaults=True):
     sent_at: Text = ""
     processing_id: Text = ""
     version: Text = ""
+    sequence_number: Text = ""
+    accept_acknowledgment: Text = ""
+    application_acknowledgment: Text = ""
+    country: Text = ""
+    character_set: Text = ""
+    language: Text = ""
+    profile_ids: Text = ""
 
 
 class Warning(Struct, frozen=True, gc=False, omit_defaults=True):

@@ -5,8 +5,16 @@ from typing import TypeAlias
 from msgspec import UNSET, Struct, UnsetType
 
 from fifhir.event.answer import Acknowledged, ReportedError
-from fifhir.event.clinical import Diagnosis, Guarantor, Insurance, Organization, Specimen, Timing
-from fifhir.event.datatypes import Address, CodeableConcept, ContactPoint, Location, Provider, Text
+from fifhir.event.clinical import Diagnosis, Guarantor, Insurance, Specimen, Timing
+from fifhir.event.datatypes import (
+    Address,
+    CodeableConcept,
+    ContactPoint,
+    Location,
+    Organization,
+    Provider,
+    Text,
+)
 from fifhir.event.medication import MedicationRequest
 from fifhir.event.observation import Observation
 from fifhir.event.patient import Visit

@@ -16,12 +16,14 @@ class Trigger(NamedTuple):
 
     `segments` are those it cannot be without, then those it should not be without; `needed` is
     how many the former are. With `when`, only messages of which that predicate is true.
+    With `several`, such a message may be about several patients.
     """
 
     event: str
     segments: tuple[bytes, ...]
     needed: int
     when: str
+    several: bool
 
 
 class Field(NamedTuple):
@@ -93,7 +95,10 @@ def _triggers() -> dict[tuple[bytes, bytes], tuple[Trigger, ...]]:
     for row in _family_rows("triggers"):
         kind = (row["message_type"].encode(), row["trigger"].encode())
         requires, expects = _names(row["requires"]), _names(row["expects"])
-        trigger = Trigger(row["event"], requires + expects, len(requires), row["when"])
+        trigger = Trigger(
+            *(row["event"], requires + expects, len(requires), row["when"]),
+            several=bool(row.get("several")),
+        )
         found[kind] = (*found.get(kind, ()), trigger)
     return found
 

@@ -11,7 +11,7 @@ from tests.integration.test_cli import fi_fhir
 MESSAGE = (
     "MSH|^~\\&|A|B|||20260701||ADT^A01|1|P|2.5\r"
     "PID|1||M1^^^A^MR~123456789^^^^SS||TEAPOT^[red]HAZEL\x1b[2J||1970-01-02\r"
-    "ACC|20260630\r"
+    "ARV|1\r"
 )
 ORIGINAL = Path(__file__).parents[2] / "examples" / "profiles" / "original.yaml"
 ROUTES = """
@@ -42,7 +42,7 @@ def test_each_field_has_its_name_its_warnings_and_whether_it_is_read(file: Path)
     assert lines[at + 1].startswith("INVALID_DTM: ")
     assert lines[1] == "MISSING_PV1: PV1 segment is missing"
     assert "PID-1  Set ID  1  not read" in lines
-    assert "ACC-1  20260630  not read" in lines
+    assert "ARV-1  1  not read" in lines
     assert '"type": "patient_admit",' in lines
 
 
@@ -68,7 +68,7 @@ def test_routes_say_why_they_do_not_take_it(file: Path, tmp_path: Path) -> None:
 
 def test_only_what_is_not_read(file: Path) -> None:
     done = fi_fhir("trace", file, "--unread")
-    assert "ACC-1" in done.stdout
+    assert "ARV-1" in done.stdout
     assert "PID-5" not in done.stdout
     assert "patient_admit" not in done.stdout
 

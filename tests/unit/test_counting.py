@@ -9,7 +9,7 @@ from fifhir.profile.config import SourceProfile, ZSegments
 from fifhir.scoreboard import Scoreboard
 from fifhir.unread import NAMED
 
-MESSAGE = b"MSH|^~\\&|A|B|||20260701||ADT^A01|1|P|2.5\rPID|1||M1||TEAPOT\rACC|20260701\rZPD|1|2|3\r"
+MESSAGE = b"MSH|^~\\&|A|B|||20260701||ADT^A01|1|P|2.5\rPID|1||M1||TEAPOT\rPDA|20260701\rZPD|1|2|3\r"
 
 
 def test_one_message_a_pause_is_counted_by_segment() -> None:
@@ -25,5 +25,5 @@ def test_one_message_a_pause_is_counted_by_segment() -> None:
     words = slab.words
     assert words[catalogue.looked] == 2
     assert words[catalogue.unread("PID")] == 2
-    assert words[catalogue.unread("ACC")] == words[catalogue.unread("other")] == 2
+    assert words[catalogue.unread("PDA")] == words[catalogue.unread("other")] == 2
     assert words[catalogue.unread("Z")] == 3

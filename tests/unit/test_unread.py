@@ -18,8 +18,8 @@ def paths(raw: bytes, profile: Profile = DEFAULT, kind: str = "patient_admit") -
 
 
 def test_a_value_without_a_rule_is_unread() -> None:
-    raw = MSH + b"PID|1||M1||TEAPOT^HAZEL\rACC|20260701\rPV1||I\r"
-    assert paths(raw) == ["PID-1", "ACC-1"]
+    raw = MSH + b"PID|1||M1||TEAPOT^HAZEL\rARV|1\rPV1||I\r"
+    assert paths(raw) == ["PID-1", "ARV-1"]
 
 
 def test_an_unmapped_message_has_everything() -> None:
