@@ -33,6 +33,7 @@ _ROLES = (
 )
 _LISTS = (
     ("immunizations", clinical.immunization, "patient"),
+    ("conditions", clinical.condition, "subject"),
     ("diagnoses", clinical.condition, "subject"),
     ("procedures", clinical.procedure, "subject"),
     ("allergies", clinical.allergy, "patient"),
@@ -56,7 +57,7 @@ class Mapped(Struct, frozen=True):
 
 def to_bundle(event: Json, strategy: Strategy = "put") -> Mapped:
     """The transaction for an event. ValueError if the event has no patient to speak of."""
-    if not isinstance(event.get("patient"), dict):
+    if not any("patient" in each for each in (event, *event.get("patients", ()))):
         raise ValueError(f"an event of type {event.get('type')} has nothing FHIR could be told")
     maker = _Maker(event, strategy)
     maker.make()
@@ -80,18 +81,31 @@ class _Maker:
         self._source = str(event.get("source"))
         self._control_id = str(event.get("source_message_id") or "unknown")
         # By its bytes: some senders leave MSH-10 out, and others begin it anew.
-        self._message = (self._source, str(event.get("id") or self._control_id))
+        self._message: tuple[str, ...] = (self._source, str(event.get("id") or self._control_id))
+        self._about = event
 
     def make(self) -> None:
-        patient = self._patient("patient", resources.patient)
+        """Everything about the patient or, one after another, the patients of the event."""
         sender = self._sender()
+        message = self._message
+        patients = [self._subject(sender)] if "patient" in self.event else []
+        for number, each in enumerate(self.event.get("patients") or (), 1):
+            self._about, self._message = each, (*message, str(number))
+            patients += [self._subject(sender)] if "patient" in each else []
+        if self.event["type"] == "patient_link":
+            self._link(patients)
+        self._message = message
+        self._provenance(sender)
+
+    def _subject(self, sender: str) -> str:
+        patient = self._patient("patient", resources.patient)
         encounter = self._encounter(patient, sender)
-        if self.event.get("prior"):
+        if self._about.get("prior"):
             self._merge(patient)
-        if self.event.get("results") or self.event.get("orders"):
+        if self._about.get("results") or self._about.get("orders"):
             self._results(patient, encounter, sender)
         self._clinical(patient, encounter)
-        self._provenance(sender)
+        return patient
 
     def _report(self, name: str, text: str) -> None:
         self.issues.append(Issue(name, text, self._now))
@@ -139,7 +153,7 @@ class _Maker:
         return f"identifier={OWN}|{reference.removeprefix(_URN)}"
 
     def _patient(self, key: str, function: Any) -> str:
-        given = self.event[key]
+        given = self._about[key]
         self._now = "Patient"
         made = function(given, self._report)
         return self.add(made, *self._identity(made, key))
@@ -158,7 +172,7 @@ class _Maker:
         return self.add(resources.organization(self._facility), self._facility)
 
     def _encounter(self, patient: str, sender: str) -> str | None:
-        given = self.event.get("encounter")
+        given = self._about.get("encounter")
         if not given or not (given.get("id") or given.get("class")):
             return None
         self._now = "Encounter"
@@ -202,17 +216,25 @@ class _Maker:
         prior = self._patient("prior", resources.prior_patient)
         if prior == survivor:
             return
+        self._name(survivor, prior, "replaces")
+        self._name(prior, survivor, "replaced-by")
+
+    def _link(self, patients: list[str]) -> None:
+        """Records of one person that stay in use name each other (A24)."""
+        for one in dict.fromkeys(patients):
+            for other in dict.fromkeys(patients):
+                if one != other:
+                    self._name(one, other, "seealso")
+
+    def _name(self, one: str, other: str, kind: str) -> None:
         for entry in self.entries:
-            if entry["fullUrl"] == survivor:
-                link = {"other": {"reference": prior}, "type": "replaces"}
-                entry["resource"]["link"] = [link]
-            elif entry["fullUrl"] == prior:
-                link = {"other": {"reference": survivor}, "type": "replaced-by"}
-                entry["resource"]["link"] = [link]
+            if entry["fullUrl"] == one:
+                link = {"other": {"reference": other}, "type": kind}
+                entry["resource"].setdefault("link", []).append(link)
 
     def _results(self, patient: str, encounter: str | None, sender: str) -> None:
-        results = self.event.get("results") or []
-        orders = self.event.get("orders") or []
+        results = self._about.get("results") or []
+        orders = self._about.get("orders") or []
         groups: dict[int | None, list[Json]] = {number: [] for number in range(len(orders))}
         for result in results:
             groups.setdefault(result.get("order"), []).append(result)
@@ -265,7 +287,7 @@ class _Maker:
     def _clinical(self, patient: str, encounter: str | None) -> None:
         """What the event tells beside results; each thing is known by its place in the list."""
         for key, make, subject in _LISTS:
-            for at, given in enumerate(self.event.get(key) or ()):
+            for at, given in enumerate(self._about.get(key) or ()):
                 self._now = key
                 made = make(given, self._report)
                 if made is None:
@@ -279,7 +301,7 @@ class _Maker:
         self._appointment(patient)
 
     def _appointment(self, patient: str) -> None:
-        given = self.event.get("appointment") or {}
+        given = self._about.get("appointment") or {}
         made = clinical.appointment(given, self.event["type"])
         if made is None:
             return

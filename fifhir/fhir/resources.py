@@ -23,6 +23,8 @@ _PLACES = (
     *(("", "facility"), ("", "building"), ("Floor ", "floor")),
     *(("", "unit"), ("Room ", "room"), ("Bed ", "bed")),
 )
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_URL = re.compile(r"https?://\S+")
 _HL7_TIME = re.compile(r"(\d{4})(\d\d)?(\d\d)?")
 
 
@@ -191,7 +193,29 @@ def report(given: Json, results: list[Json], report: Report) -> Json:
     made.setdefault("code", datatypes.codeable(first) or datatypes.absent("unknown"))
     if identifiers := _order_numbers(given):
         made["identifier"] = identifiers
+    documents = [
+        document
+        for result in results
+        for each in result.get("result", {}).get("attachments", ())
+        if (document := _document(each))
+    ]
+    if documents:
+        made["presentedForm"] = documents
     return made
+
+
+def _document(given: Json) -> Json | None:
+    """Attachment: a document sent within a result (ED), or where it lies (RP)."""
+    made: Json = {}
+    data, where = datatypes.text(given.get("data")), datatypes.text(given.get("pointer"))
+    if data and given.get("encoding") == "Base64" and _BASE64.fullmatch(data):
+        made["data"] = data
+    elif where and _URL.fullmatch(where):
+        made["url"] = where
+    else:
+        return None
+    kind = [datatypes.text(given.get(key)) or "" for key in ("content_type", "subtype")]
+    return ({"contentType": "/".join(kind).lower()} if all(kind) else {}) | made
 
 
 def _report_status(results: list[Json]) -> str:

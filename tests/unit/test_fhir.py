@@ -267,3 +267,41 @@ def test_a_bare_number_is_the_facilitys() -> None:
         for text in (bare, bare.replace("|ADT1|NORTH|", "|ADT1|SOUTH|"))
     }
     assert len(ids) == 2
+
+
+def test_several_patients_of_a_message_keep_what_is_theirs() -> None:
+    other = PID.replace("4711", "4712").replace("9990011", "9990012").replace("TEAPOT", "KETTLE")
+    text = ORU + other + "OBR|1|P2|F2|58410-2^CBC^LN\rOBX|1|NM|718-7^Hemoglobin^LN||9.1|g/dL\r"
+    mapped = bundle(text)
+    first, second = made(mapped, "Patient")
+    assert [each["name"][0]["family"] for each in (first, second)] == ["TEAPOT", "KETTLE"]
+    subjects = [each["subject"]["reference"] for each in made(mapped, "Observation")]
+    assert subjects == [f"urn:uuid:{first['id']}"] * 6 + [f"urn:uuid:{second['id']}"]
+    assert len(made(mapped, "Provenance")) == 1
+
+
+def test_linked_records_name_each_other() -> None:
+    other = PID.replace("4711", "4712").replace("9990011", "9990012")
+    linked = bundle(MSH.format("ADT^A24^ADT_A24") + PID + other)
+    first, second = made(linked, "Patient")
+    assert first["link"] == [
+        {"other": {"reference": f"urn:uuid:{second['id']}"}, "type": "seealso"}
+    ]
+    assert second["link"][0]["other"]["reference"] == f"urn:uuid:{first['id']}"
+
+
+def test_a_diagnosis_of_an_admission_is_a_condition() -> None:
+    (condition,) = made(bundle(ADT + "DG1|1||A15.9^Tuberculosis^I10||20260301|A\r"), "Condition")
+    assert condition["code"]["coding"][0]["code"] == "A15.9"
+
+
+def test_a_document_is_in_the_report_and_in_no_value() -> None:
+    told = "OBX|7|ED|X4^Letter^L||SCAN^application^pdf^Base64^JVBERi0x||||||F\r"
+    told += "OBX|8|RP|X5^Picture^L||https://pictures.example/1^PACS^image^png||||||F\r"
+    mapped = bundle(ORU + told)
+    (report,) = made(mapped, "DiagnosticReport")
+    assert report["presentedForm"] == [
+        {"contentType": "application/pdf", "data": "JVBERi0x"},
+        {"contentType": "image/png", "url": "https://pictures.example/1"},
+    ]
+    assert "JVBERi0x" not in json.dumps(made(mapped, "Observation"))
