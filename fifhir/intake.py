@@ -5,7 +5,7 @@ Everything that brings messages in calls this: HTTP, MLLP, files and the benchma
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -15,7 +15,7 @@ from fifhir import batch
 from fifhir.errors import MessageError
 from fifhir.event import Event, Warning
 from fifhir.extract import extract, extract_json, scribe
-from fifhir.journal import Journal
+from fifhir.journal import Accepted, Journal
 from fifhir.message import Message, Scribe, open_message, uuid_text
 from fifhir.profile import DEFAULT, Profile
 from fifhir.profile.choosing import Choice, Profiles, Sender
@@ -132,8 +132,20 @@ async def record(
     and its answer is told. Raises MessageError and StoreError; then nothing is promised.
     """
     written = plain or read_written(raw, feed)
-    digest = hashlib.sha256(raw).digest()
-    return written, await journal.record(written, raw, digest, answer(written))
+    [recorded] = await record_all([(raw, written)], journal, answer)
+    return written, recorded
+
+
+async def record_all(
+    messages: Iterable[tuple[bytes, Written]], journal: Journal, answer: Answer
+) -> list[Recorded]:
+    """The same for messages that were read already, with one commit: all of them or none."""
+    return await journal.record(
+        [
+            Accepted(written, raw, hashlib.sha256(raw).digest(), answer(written))
+            for raw, written in messages
+        ]
+    )
 
 
 async def accept(

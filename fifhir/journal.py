@@ -2,13 +2,17 @@
 
 A message is answered once its row is committed. From there whichever worker claims its order key
 runs it through the workflow, one after another for each key, and settles what came of it: the row
-is done and dead letters are buried in one transaction. A worker that dies holds a key until its
-lease has run out; then another one goes on, and what was on its way is sent again under its key.
+is done and dead letters are buried in one transaction. If the workflow says so, such a letter holds
+up what comes after it of its key. A worker that dies holds a key until its lease has run out; then
+another one goes on, and what was on its way is sent again under its key.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import NamedTuple
+
+from msgspec import structs
 
 from fifhir import ack
 from fifhir.errors import StoreError
@@ -26,6 +30,15 @@ POLL = 1.0  # seconds between two looks for what other workers have left
 ATTEMPTS = 5  # times a worker may die of a message before it is given up
 
 
+class Accepted(NamedTuple):
+    """A message to be recorded: its event, its bytes, their SHA-256, and its answer."""
+
+    written: Written
+    raw: bytes
+    digest: bytes
+    answer: bytes
+
+
 class Journal:
     """One worker's hand on the journal. `note` is told what became of each message."""
 
@@ -40,28 +53,9 @@ class Journal:
         self._working: set[asyncio.Task[None]] = set()
         self._retired = False
 
-    async def record(self, written: Written, raw: bytes, digest: bytes, answer: bytes) -> Recorded:
-        """The message and its answer are committed, or were so before. StoreError: no promise."""
-        head = ack.header(raw)
-        application, facility, control_id = (
-            head.fields[number].decode(errors="replace") for number in (3, 4, 10)
-        )
-        recorded = await self._store.record(
-            Entry(
-                event_id=written.id,
-                event_type=written.type,
-                source=written.source,
-                order_key="|".join((written.source, application, facility)),
-                raw=raw,
-                event=written.json,
-                answer=answer,
-                tenant=written.source,
-                application=application,
-                facility=facility,
-                control_id=control_id,
-                digest=digest,
-            )
-        )
+    async def record(self, accepted: Sequence[Accepted]) -> list[Recorded]:
+        """The messages and their answers are committed, or were so before. StoreError: none is."""
+        recorded = await self._store.record_all(list(map(_entry, accepted)))
         self._fresh.set()
         return recorded
 
@@ -105,10 +99,10 @@ class Journal:
     async def _work(self, claim: Claim) -> None:
         """The entries of a claim, one after another; whatever was done is settled in any case."""
         keeper = asyncio.get_running_loop().create_task(self._keep(claim))
-        hands = _Hands()
+        hands = _Hands(claim.order_key if self._workflow.blocks else "")
         try:
             for entry in claim.entries:
-                if self._retired or keeper.done():
+                if self._retired or keeper.done() or hands.stuck:
                     break
                 await self._deliver(entry, hands)
                 if len(hands.done) >= SETTLED:
@@ -122,7 +116,7 @@ class Journal:
     async def _deliver(self, entry: Pending, hands: "_Hands") -> None:
         written = Written(entry.event_type, entry.event_id, entry.source, entry.event)
         if entry.attempts > ATTEMPTS:
-            hands.letters += self._workflow.give_up(written, entry.raw, entry.attempts - 1)
+            await hands.bury(self._workflow.give_up(written, entry.raw, entry.attempts - 1))
             self._log.error("message given up", event_id=entry.event_id, attempts=entry.attempts)
         else:
             self._note(written, await self._workflow.run(written, entry.raw, grave=hands))
@@ -149,16 +143,44 @@ class Journal:
 
 
 class _Hands:
-    """What was done of a claim and is not settled yet; dead letters wait here for its commit."""
+    """What was done of a claim and is not settled yet; dead letters wait here for its commit.
 
-    def __init__(self) -> None:
+    If they block an order key, the hands are stuck once there is one.
+    """
+
+    def __init__(self, blocks: str) -> None:
         self.done: list[int] = []
         self.letters: list[DeadLetter] = []
+        self.stuck = False
+        self._blocks = blocks
 
     async def bury(self, letters: Sequence[DeadLetter]) -> None:
-        self.letters += letters
+        self.letters += [structs.replace(each, blocks=self._blocks) for each in letters]
+        self.stuck = bool(self._blocks and self.letters)
 
     def empty(self) -> tuple[list[int], list[DeadLetter]]:
         taken = self.done, self.letters
         self.done, self.letters = [], []
         return taken
+
+
+def _entry(accepted: Accepted) -> Entry:
+    written, raw, digest, answer = accepted
+    head = ack.header(raw)
+    application, facility, control_id = (
+        head.fields[number].decode(errors="replace") for number in (3, 4, 10)
+    )
+    return Entry(
+        event_id=written.id,
+        event_type=written.type,
+        source=written.source,
+        order_key="|".join((written.source, application, facility)),
+        raw=raw,
+        event=written.json,
+        answer=answer,
+        tenant=written.source,
+        application=application,
+        facility=facility,
+        control_id=control_id,
+        digest=digest,
+    )

@@ -1,13 +1,15 @@
 """Dead letters to the action that failed, and to it alone.
 
-A letter is taken before it is tried, so two people may replay at once; its lease runs out, so a
-replay that was killed holds nothing up. What is confirmed is gone from the store afterwards: a
+A letter is taken before it is tried, so two people may replay at once. Its lease is short and
+renewed for as long as the replay lives: a slow destination loses nobody a letter, and a replay that
+was killed holds nothing up. What is confirmed is gone from the store afterwards: a
 crash between the two sends it once more, with the same key.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from msgspec import Struct, structs
 
@@ -18,7 +20,8 @@ from fifhir.workflow.engine import Workflow
 
 AT_ONCE = 64  # letters in delivery
 BATCH = 256  # letters taken with one transaction
-LEASE = 300.0  # seconds; longer than all tries of one delivery
+LEASE = 30.0  # seconds without a sign of life until another replay may take a letter
+RENEWAL = 10.0  # seconds between two signs of life
 
 
 class Result(Struct):
@@ -46,6 +49,7 @@ async def replay(
     """
     before = structs.replace(query, until=query.until or await store.now())
     source, result = _Source(store, before, limit), Result()
+    keeper = asyncio.create_task(_keep(store, source))
 
     async def work() -> None:
         while taken := await source.next():
@@ -64,7 +68,8 @@ async def replay(
     except BaseExceptionGroup as faults:
         raise faults.exceptions[0] from None
     finally:
-        await _put_back(store, (*source.absent, *source.held.values()))
+        keeper.cancel()
+        await _put_back(store, source.hands)
     return result
 
 
@@ -79,6 +84,11 @@ class _Source:
         self._left = limit
         self._waiting: deque[Taken] = deque()
         self._lock = asyncio.Lock()
+
+    @property
+    def hands(self) -> list[Taken]:
+        """The letters that nobody else may have: to be tried, being tried, or not to be tried."""
+        return [*self.absent, *self.held.values()]
 
     async def next(self) -> Taken | None:
         async with self._lock:
@@ -105,10 +115,16 @@ async def _try(store: Store, workflow: Workflow, taken: Taken) -> tuple[str, str
     return "delivered" if await store.resolve(taken) else "skipped", ""
 
 
-async def _put_back(store: Store, letters: Iterable[Taken]) -> None:
+async def _keep(store: Store, source: _Source) -> None:
+    """What is in hand stays there, until cancelled."""
+    while True:
+        await asyncio.sleep(RENEWAL)
+        with suppress(StoreError):  # past its lease a letter may be tried twice, under one key
+            await store.keep(source.hands, LEASE)
+
+
+async def _put_back(store: Store, letters: Sequence[Taken]) -> None:
     """What was not tried may be taken again; if the store does not answer, when its lease ends."""
-    try:
-        for taken in letters:
-            await store.put_back(taken)
-    except StoreError:
-        return
+    if letters:
+        with suppress(StoreError):
+            await store.put_back(letters)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from fifhir.cli.progress import Bar
+
 if TYPE_CHECKING:
     from fifhir.config import Settings
     from fifhir.store import DeadLetter, Query, Store
@@ -99,7 +101,9 @@ def replay(  # noqa: PLR0913, PLR0917 - each is an option of the command
 ) -> None:
     """Try again what failed: only the action that failed, on the event as it would have had it.
 
-    Running it twice, or two at once, delivers nothing twice. Status 1 if something failed again.
+    In a pipe what became of each letter is a line of JSON; a terminal shows how far it is, and what
+    was not delivered. Running it twice, or two at once, delivers nothing twice. Status 1 if
+    something failed again.
     """
     query = select(since, route, event_type, error_type, id)
     if dry_run:
@@ -131,7 +135,8 @@ def purge(  # noqa: PLR0913, PLR0917 - each is an option of the command
 
     async def delete(store: "Store") -> int:
         await store.audit(who(), "purge", _details(query))
-        return await store.purge(query)
+        with Bar([], count, things="letters", alone=True) as bar:
+            return await store.purge(query, _shown(bar))
 
     print(f"{ask(config, delete)} deleted", file=sys.stderr)
 
@@ -146,7 +151,8 @@ def rotate_key(config: Config = None) -> None:
     """
 
     async def rotate(store: "Store") -> int:
-        changed = await store.rekey()
+        with Bar([], alone=True) as bar:
+            changed = await store.rekey(_shown(bar))
         await store.audit(who(), "dlq rotate-key", {"rows": changed})
         return changed
 
@@ -226,16 +232,13 @@ def _replay(query: "Query", config: str | None) -> int:
         read(path, settings.assumed()) if path else DEFAULT, Log(2, "warn", "").write
     )
 
-    def tell(letter: "DeadLetter", word: str, why: str) -> None:
-        told = {"id": letter.id, "route": letter.route, "result": word}
-        typer.echo(json.dumps(told | ({"error": why} if why else {})))
-
     async def replay_all(store: "Store") -> Result:
         await store.audit(who(), "replay", _details(query))
-        try:
-            return await run(store, workflow, query, tell)
-        finally:
-            await workflow.close()
+        with Bar([], await store.count(query), things="letters", alone=True) as bar:
+            try:
+                return await run(store, workflow, query, _teller(bar))
+            finally:
+                await workflow.close()
 
     result = _with_store(settings, replay_all)
     print(
@@ -244,6 +247,33 @@ def _replay(query: "Query", config: str | None) -> int:
         file=sys.stderr,
     )
     return int(result.delivered < result.total)
+
+
+def _teller(bar: Bar) -> "Callable[[DeadLetter, str, str], None]":
+    """What is told of each letter of a replay: a line of JSON, or at a terminal only the bad."""
+    shown, terminal = _shown(bar), sys.stdout.isatty()
+
+    def tell(letter: "DeadLetter", word: str, why: str) -> None:
+        told = {"id": letter.id, "route": letter.route, "result": word}
+        if not terminal:
+            typer.echo(json.dumps(told | ({"error": why} if why else {})))
+        elif word != "delivered":
+            bar.say(f"{letter.id} (route {letter.route}) {word}{why and ': '}{why}")
+        shown(1)
+
+    return tell
+
+
+def _shown(bar: Bar) -> Callable[[int], None]:
+    """Shows so many more, and all of them together."""
+    total = 0
+
+    def show(some: int) -> None:
+        nonlocal total
+        total += some
+        bar.advance(some, total)
+
+    return show
 
 
 def _summary(letter: "DeadLetter") -> dict[str, object]:
@@ -256,6 +286,7 @@ def _summary(letter: "DeadLetter") -> dict[str, object]:
         "error_type": letter.error_type,
         "error": letter.error,
         "attempts": letter.attempts,
+        "blocks": letter.blocks,
         "first_failed_at": _moment(letter.first_failed_at),
         "last_failed_at": _moment(letter.last_failed_at),
     }

@@ -14,14 +14,23 @@ PAUSE = 0.1  # seconds between two looks of the bar
 class Bar:
     """Shows how far the named inputs have been read, or how many of `total` are done, and how fast.
 
-    Only for a terminal on stderr, and only while stdout is not one: there the events themselves
-    scroll by.
+    Without names a total may be unknown. Only for a terminal on stderr, and only while stdout is
+    not one: there the events themselves scroll by, unless the bar is `alone`, because nothing is
+    written to stdout meanwhile. What is counted besides are `things`.
     """
 
-    def __init__(self, names: list[str], total: int | None = None) -> None:
+    def __init__(
+        self,
+        names: list[str],
+        total: int | None = None,
+        *,
+        things: str = "messages",
+        alone: bool = False,
+    ) -> None:
         self._names = names
         self._total = total
-        self._wanted = sys.stderr.isatty() and not sys.stdout.isatty()
+        self._things = things
+        self._wanted = sys.stderr.isatty() and (alone or not sys.stdout.isatty())
         self._started = self._shown = time.monotonic()
         self._read = 0
         self._bar: Any = None
@@ -71,14 +80,14 @@ class Bar:
 
         self._bar = Progress(
             BarColumn(),
-            DownloadColumn(binary_units=True) if self._total is None else MofNCompleteColumn(),
-            TextColumn("{task.fields[messages]:,} messages  {task.fields[rate]:,.0f}/s"),
+            DownloadColumn(binary_units=True) if self._names else MofNCompleteColumn(),
+            TextColumn(f"{{task.fields[messages]:,}} {self._things}  {{task.fields[rate]:,.0f}}/s"),
             TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
             transient=True,
         )
         self._task = self._bar.add_task(
-            "", total=self._total or _total(self._names), messages=0, rate=0.0
+            "", total=_total(self._names) if self._names else self._total, messages=0, rate=0.0
         )
         self._bar.start()
 

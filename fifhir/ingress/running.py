@@ -4,15 +4,18 @@
 202 that what was not is kept as a dead letter, whose id the body has, or, if asked to answer so
 early, that every message is in the journal. A message that was there before is not delivered again.
 A batch is all or nothing before it begins: with a broken message in it, it is answered 422 and
-nothing has run. Then the messages run in order. At the first whose action fails the answer is 503
-and says how many were `processed` before it; the sender, who sends all of it again, repeats
-those: at least once.
+nothing has run. Then the messages run in order, or are recorded in order, some hundreds with one
+commit. At the first whose action fails, or that is not recorded, the answer is 503 and says how
+many were `processed` before it; the sender, who sends all of it again, repeats those: at least
+once.
 """
 
 import asyncio
 import secrets
+from collections import deque
+from collections.abc import Sequence
 from time import perf_counter
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -36,9 +39,14 @@ from fifhir.workflow.engine import Workflow
 from fifhir.workflow.outcome import ActionResult, Outcome
 from fifhir.written import Written
 
+Read: TypeAlias = tuple[bytes, Written]
+"""A message and its event."""
+
 _to_json = msgspec.json.Encoder().encode
 
 DEADLINE = 60.0  # seconds a request may run; each destination has a deadline of its own
+KNOWN = 16 << 20  # bytes of events of a batch that are kept from reading it to running it
+TOGETHER = 200  # messages of a batch that are recorded with one commit
 ACK_WHEN = ("after_actions", "after_store")
 KEPT = answers.head(202, "application/json")
 REPEATED = answers.head(202, "application/json", "Fifhir-Duplicate: true")
@@ -172,26 +180,66 @@ class Runner:
     async def _run_messages(
         self, body: bytes, feed: Feed, report: Report, journal: Journal | None
     ) -> None:
-        if is_single(body):
-            await self._take(body, feed, report, journal)
+        plain = intake.read_plain(body, feed)
+        if plain or is_single(body):
+            await self._take([(body, plain or self._read(body, feed))], feed, report, journal)
             return
-        await self._check(body, feed)
+        known, group, most = deque(await self._check(body, feed)), list[Read](), _group(journal)
         async for raw in walk(body, report.warnings):
-            await self._take(raw, feed, report, journal)
+            group.append((raw, known.popleft() if known else self._read(raw, feed)))
+            if len(group) >= most:
+                await self._take(group, feed, report, journal)
+                group = []
+        if group:
+            await self._take(group, feed, report, journal)
 
-    async def _take(self, raw: bytes, feed: Feed, report: Report, journal: Journal | None) -> None:
-        if journal is None:
-            await self._run_message(raw, feed, report)
-        else:
-            await self._record(raw, feed, report, journal)
-
-    async def _record(self, raw: bytes, feed: Feed, report: Report, journal: Journal) -> None:
-        """The message is in the journal, for the first time or not; a Problem if it is not."""
+    def _read(self, raw: bytes, feed: Feed) -> Written:
         try:
-            written, recorded = await intake.record(raw, feed, journal, _told)
+            return intake.read_written(raw, feed)
         except MessageError as fault:
             self._slab.add(self._catalogue.error("parse"))
             raise unreadable([broken(0, fault)], any_hl7=True) from fault
+
+    async def _check(self, body: bytes, feed: Feed) -> list[Written]:
+        """Every message can be read, and there is one; else nobody has been promised anything.
+
+        The events of the first `KNOWN` bytes are told, so that they are not read again.
+        """
+        faults, known = list[Broken](), list[Written]()
+        index, room, any_hl7 = 0, KNOWN, False
+        async for raw in walk(body, []):
+            any_hl7 = any_hl7 or raw.startswith(b"MSH")
+            try:
+                written = intake.read_written(raw, feed)
+            except MessageError as fault:
+                self._slab.add(self._catalogue.error("parse"))
+                faults.append(broken(index, fault))
+            else:
+                room -= len(written.json)
+                if room >= 0:
+                    known.append(written)
+            index += 1
+        if faults or not index:
+            raise unreadable(faults, any_hl7=any_hl7)
+        return known
+
+    async def _take(
+        self, messages: Sequence[Read], feed: Feed, report: Report, journal: Journal | None
+    ) -> None:
+        if journal is None:
+            for raw, written in messages:
+                outcome = await self._workflow.run(written, raw, dry_run=report.dry_run)
+                self._note(written, outcome, report)
+        else:
+            await self._record(messages, report, journal)
+        if not report.dry_run:
+            for raw, written in messages:
+                self._sampler.look(raw, feed, written.type)
+
+    async def _record(self, messages: Sequence[Read], report: Report, journal: Journal) -> None:
+        """The messages are in the journal, for the first time or not; a Problem if none is."""
+        try:
+            recorded = await intake.record_all(messages, journal, _told)
         except StoreError as fault:
             raise Problem(
                 503,
@@ -199,38 +247,10 @@ class Runner:
                 "The message could not be recorded; send it again.",
                 processed=len(report.events),
             ) from fault
-        self._sampler.look(raw, feed, written.type)
-        report.add_recorded(Taken(written.id, written.type), recorded)
-        if isinstance(recorded, Repeat):
-            self._slab.add(self._catalogue.duplicates)
-
-    async def _check(self, body: bytes, feed: Feed) -> None:
-        """Every message can be read, and there is one; else nobody has been promised anything."""
-        faults: list[Broken] = []
-        index, any_hl7 = 0, False
-        async for raw in walk(body, []):
-            any_hl7 = any_hl7 or raw.startswith(b"MSH")
-            try:
-                intake.read(raw, feed)
-            except MessageError as fault:
-                self._slab.add(self._catalogue.error("parse"))
-                faults.append(broken(index, fault))
-            index += 1
-        if faults or not index:
-            raise unreadable(faults, any_hl7=any_hl7)
-
-    async def _run_message(self, raw: bytes, feed: Feed, report: Report) -> None:
-        try:
-            if report.dry_run:
-                written = intake.read_written(raw, feed)
-                outcome = await self._workflow.run(written, raw, dry_run=True)
-            else:
-                written, outcome = await intake.accept(raw, feed, self._workflow)
-                self._sampler.look(raw, feed, written.type)
-        except MessageError as fault:
-            self._slab.add(self._catalogue.error("parse"))
-            raise unreadable([broken(0, fault)], any_hl7=True) from fault
-        self._note(written, outcome, report)
+        for (_, written), each in zip(messages, recorded, strict=True):
+            report.add_recorded(Taken(written.id, written.type), each)
+            if isinstance(each, Repeat):
+                self._slab.add(self._catalogue.duplicates)
 
     def _note(self, written: Written, outcome: Outcome, report: Report) -> None:
         """The outcome is counted and reported; one that failed ends the request."""
@@ -247,6 +267,11 @@ class Runner:
                 ],
             )
         report.add(written, outcome)
+
+
+def _group(journal: Journal | None) -> int:
+    """How many messages of a batch are dealt with together: one after another, or by a commit."""
+    return 1 if journal is None else TOGETHER
 
 
 def _told(written: Written) -> bytes:

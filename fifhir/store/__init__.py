@@ -8,7 +8,7 @@ the database's clock, which is the only clock that leases go by.
 
 import hashlib
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct, structs
@@ -121,6 +121,11 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     first_failed_at: float = 0.0
     last_failed_at: float = 0.0
 
+    @property
+    def weight(self) -> int:
+        """Bytes, about."""
+        return len(self.raw) + len(self.event)
+
 
 class Settlement(Struct, frozen=True):
     """What came of a claim's entries: the numbers of those that are done, and dead letters."""
@@ -206,6 +211,9 @@ class Store(Protocol):
     async def record(self, entry: Entry) -> Recorded:
         """The entry is durably in the journal, once; committed together with whatever waited."""
 
+    async def record_all(self, entries: Sequence[Entry]) -> list[Recorded]:
+        """All entries are in the journal, each once and in their order; or none of them."""
+
     async def claim(self, keys: int, entries: int, lease: float) -> list[Claim]:
         """Up to `keys` order keys with up to `entries` each, nobody else's for `lease` seconds.
 
@@ -246,22 +254,28 @@ class Store(Protocol):
     async def take(self, query: Query, limit: int, lease: float) -> list[Taken]:
         """Letters to replay, oldest first, nobody else's for `lease` seconds."""
 
+    async def keep(self, taken: Sequence[Taken], lease: float) -> None:
+        """These letters, unless somebody else has them by now, are held `lease` seconds more."""
+
     async def resolve(self, taken: Taken) -> bool:
         """The action was carried out and the letter is gone; False: it was somebody else's."""
 
     async def fail_again(self, taken: Taken, error: str, error_type: str) -> bool:
         """One more attempt failed, and the letter may be taken again."""
 
-    async def put_back(self, taken: Taken) -> None:
-        """The letter was not tried and may be taken again."""
+    async def put_back(self, taken: Sequence[Taken]) -> None:
+        """The letters were not tried and may be taken again."""
 
-    async def purge(self, query: Query) -> int:
-        """The letters are deleted, and their space is given back; how many there were."""
+    async def purge(self, query: Query, tell: Callable[[int], None] = ...) -> int:
+        """The letters are deleted, and their space is given back; how many there were.
+
+        `tell` is given how many more there were after each part of it.
+        """
 
     async def audit(self, who: str, what: str, details: Mapping[str, object]) -> None:
         """The audit log says so. `details` hold no field's value."""
 
-    async def rekey(self) -> int:
+    async def rekey(self, tell: Callable[[int], None] = ...) -> int:
         """Everything is encrypted with the newest key; how many rows had another, or none."""
 
     async def maintain(self) -> None:

@@ -1,6 +1,7 @@
 """Which store the settings mean."""
 
 from fifhir.store import Store
+from fifhir.store.books import Books, Transactions
 from fifhir.store.config import Database, StoreSettings
 
 
@@ -11,14 +12,17 @@ def store(
 
     `most_letters` is how many dead letters there may be, 0 for none at all.
     """
+    return Books(_transactions(database, settings, processes), settings, most_letters)
+
+
+def _transactions(database: Database, settings: StoreSettings, processes: int) -> Transactions:
     if database.postgres:
-        from fifhir.store.postgres.shared import PostgresStore  # noqa: PLC0415 - only who uses it
+        from fifhir.store.postgres.shared import Shared  # noqa: PLC0415 - only who uses it
 
-        share = max(2, database.max_open_conns // processes)
-        return PostgresStore(database, settings, most_letters, share)
-    from fifhir.store.sqlite.embedded import SqliteStore  # noqa: PLC0415 - likewise
+        return Shared(database, max(2, database.max_open_conns // processes), settings.timeout)
+    from fifhir.store.sqlite.embedded import Embedded  # noqa: PLC0415 - likewise
 
-    return SqliteStore(settings, most_letters)
+    return Embedded(settings.folder, settings.timeout)
 
 
 def check(database: Database, settings: StoreSettings) -> None:

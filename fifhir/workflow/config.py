@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Environ
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, structs
 
@@ -69,6 +69,13 @@ class WorkflowConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         tuple[CodeMapping, ...],
         Meta(max_length=100, description="Files of codes for `map_terminology`."),
     ] = ()
+    on_dlq: Annotated[
+        Literal["continue", "block"],
+        Meta(
+            description="When a message answered `after_store` is a dead letter: go on with the "
+            "next of its sender (MSH-3, MSH-4), or hold those up until it is replayed or purged."
+        ),
+    ] = "continue"
 
     def faults(self) -> Faults:
         known = {(each.source_system, each.target_system) for each in self.mappings}

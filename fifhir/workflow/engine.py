@@ -65,9 +65,10 @@ class Workflow:
 
     `routes` are the names in file order, `actions` each (route, action) pair, `sources` the names
     that filters mention, `endpoints` where actions deliver to: everything a metric may be labelled
-    with. `write` puts a line in the log. With `rehearse` that carries out every action instead of
-    its sink, so nothing real happens; with `dry_run` nothing carries them out. A worker has
-    `together` calls under way to one destination at most.
+    with. If it `blocks`, a dead letter holds up what comes after it from the same sender. `write`
+    puts a line in the log. With `rehearse` that carries out every action instead of its sink, so
+    nothing real happens; with `dry_run` nothing carries them out. A worker has `together` calls
+    under way to one destination at most.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Workflow:
         yard = _Yard(config.mappings, write, self._web, rehearse, together)
         routes = [(route.filter, yard.route(route)) for route in config.routes]
         self.name = config.name
+        self.blocks = config.on_dlq == "block"
         self.routes = tuple(route.name for _, route in routes)
         self.actions = tuple(
             (route.name, action) for _, route in routes for action, _ in route.actions

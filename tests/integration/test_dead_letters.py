@@ -4,11 +4,13 @@ import contextlib
 import http.client
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -43,6 +45,7 @@ class Destination:
         self.status = 200
         self.open = threading.Event()
         self.open.set()
+        self.pause = 0.0  # seconds before each answer
         self.seen: list[tuple[str, bytes]] = []
         mine = self
 
@@ -50,6 +53,7 @@ class Destination:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 mine.open.wait(30)
+                time.sleep(mine.pause)
                 mine.seen.append((self.headers["Idempotency-Key"], body))
                 self.send_response(mine.status)
                 self.send_header("Content-Length", "0")
@@ -316,3 +320,23 @@ def test_two_replays_at_once_deliver_each_letter_once(
     assert [process.returncode for process in both] == [0, 0]
     assert sum(map(len, told)) == 30
     assert len({key for key, _ in destination.seen}) == len(destination.seen) == 30
+
+
+def test_at_a_terminal_a_replay_shows_how_far_it_is(house: House, destination: Destination) -> None:
+    destination.status = 500
+    for number in range(3):
+        house.post(f"T{number}")
+    destination.status, destination.pause = 200, 0.6  # a bar is shown only of what takes a while
+    here, there = pty.openpty()
+    words = [sys.executable, "-m", "fifhir", "dlq", "replay"]
+    with subprocess.Popen(words, env=house.environ, stdout=there, stderr=there) as replay:
+        os.close(there)
+        shown = bytearray()
+        with contextlib.suppress(OSError):  # that is how a terminal says that it is closed
+            while some := os.read(here, 65536):
+                shown += some
+    os.close(here)
+    assert replay.returncode == 0
+    assert b"letters" in shown
+    assert b"3 delivered, 0 failed again" in shown
+    assert b'"result"' not in shown

@@ -89,6 +89,46 @@ def test_what_cannot_be_delivered_is_a_dead_letter(
     waits(lambda: house.metric("workflow_dlq_size") == 1, seconds=30)
 
 
+def test_a_batch_is_recorded_in_its_order_and_repeats_are_told(
+    house: Store, destination: Destination, waits: Callable[..., None]
+) -> None:
+    sent = [f"B{number}" for number in range(450)]  # several commits
+    batch = "".join(map(ADT.format, sent))
+    status, headers, told = house.send(batch)
+    assert (status, told["kept"], len(told["events"])) == (202, "journal", len(sent))
+    assert "Fifhir-Duplicate" not in headers
+    status, headers, again = house.send(batch)
+    assert (status, headers["Fifhir-Duplicate"]) == (202, "true")
+    assert again["events"] == told["events"]
+    status, _, refused = house.send(batch + "MSH|broken\rPID|1\r")
+    assert (status, [each["index"] for each in refused["errors"]]) == (422, [len(sent)])
+    waits(lambda: len(destination.seen) >= len(sent), seconds=50)
+    assert controls(destination) == sent
+    assert house.metric("fi_fhir_duplicates_total") == len(sent)
+
+
+def test_a_dead_letter_may_hold_up_its_sender_until_it_is_replayed(
+    house: Store, destination: Destination, waits: Callable[..., None]
+) -> None:
+    house.stop()
+    with Path(house.environ["FI_FHIR_WORKFLOW_CONFIG_PATH"]).open("a") as file:
+        file.write("on_dlq: block\n")
+    house.start()
+    destination.status = 500
+    for control in ("A", "B", "C"):
+        assert house.send(ADT.format(control))[0] == 202
+    waits(lambda: house.metric("workflow_dlq_size") == 1, seconds=30)
+    destination.status = 200
+    house.send(ADT.format("D").replace("|B|", "|OTHER|", 1))
+    waits(lambda: "D" in controls(destination), seconds=30)
+    assert controls(destination) == ["A", "D"]
+    shown = json.loads(house.cli("dlq", "list").stdout)
+    assert shown["blocks"] == "unknown|A|B"
+    assert house.cli("dlq", "replay").returncode == 0
+    waits(lambda: len(destination.seen) == 5, seconds=30)
+    assert controls(destination) == ["A", "D", "A", "B", "C"]
+
+
 def test_what_was_answered_survives_the_death_of_all(
     house: Store, destination: Destination, waits: Callable[..., None]
 ) -> None:

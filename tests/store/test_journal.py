@@ -55,6 +55,32 @@ def test_after_the_window_a_message_is_new_again(place: Place, do: Loop) -> None
     assert do(store.record(entry("1"))) == Fresh()
 
 
+def test_a_group_is_recorded_in_order_with_the_repeats_in_it(opened: Store, do: Loop) -> None:
+    do(opened.record(entry("2", answer=b"before")))
+    told = do(opened.record_all([entry(each) for each in ("1", "2", "3", "1")]))
+    assert told == [Fresh(), Repeat(b"before"), Fresh(), Repeat(b"AA")]
+    assert numbers(opened, do) == [["event-2", "event-1", "event-3"]]
+
+
+def test_a_group_of_any_size_is_recorded_whole_and_apart_from_others(
+    opened: Store, do: Loop
+) -> None:
+    async def together() -> None:
+        await asyncio.gather(
+            *(
+                opened.record_all([entry(f"{group}-{n}", f"{group}") for n in range(700)])
+                for group in "AB"
+            ),
+            opened.record(entry("alone")),
+        )
+
+    do(together())
+    found = numbers(opened, do, most=1000)
+    assert sorted(map(len, found)) == [1, 700, 700]
+    assert ["event-alone"] in found
+    assert [f"event-A-{n}" for n in range(700)] in found
+
+
 def test_many_at_once_are_each_recorded_once(place: Place, do: Loop) -> None:
     """Two processes get the same messages at the same time, each message twice."""
     one, other = do.open(place.store()), do.open(place.store())

@@ -108,7 +108,7 @@ def test_after_its_lease_a_letter_is_the_next_ones(opened: Store, do: Loop) -> N
     [taken] = do(opened.take(ALL, 10, 60))
     assert not do(opened.resolve(lost))
     assert not do(opened.fail_again(lost, "x", "timeout"))
-    do(opened.put_back(lost))
+    do(opened.put_back([lost]))
     assert do(opened.take(ALL, 10, 60)) == []
     assert do(opened.resolve(taken))
     assert do(opened.count()) == 0
@@ -127,7 +127,7 @@ def test_a_failed_replay_is_one_more_attempt(opened: Store, do: Loop) -> None:
 def test_a_letter_put_back_may_be_taken_at_once(opened: Store, do: Loop) -> None:
     do(opened.bury([letter()]))
     [taken] = do(opened.take(ALL, 10, 60))
-    do(opened.put_back(taken))
+    do(opened.put_back([taken]))
     [again] = do(opened.take(ALL, 10, 60))
     assert again.letter.attempts == 1
 
@@ -159,3 +159,15 @@ def test_a_queue_switched_off_takes_nothing(place: Place, do: Loop) -> None:
 
 def test_the_audit_log_keeps_what_was_done(opened: Store, do: Loop) -> None:
     do(opened.audit("operator", "dlq.purge", {"letters": 3}))
+
+
+def test_a_letter_that_is_kept_stays_with_whoever_took_it(opened: Store, do: Loop) -> None:
+    do(opened.bury([letter(1), letter(2)]))
+    taken = do(opened.take(ALL, 10, 0.0))
+    do(opened.keep(taken[:1], 60))
+    [other] = do(opened.take(ALL, 10, 60))
+    assert other.letter.id == taken[1].letter.id
+    do(opened.keep(taken, 0.0))  # the second is another's by now
+    [again] = do(opened.take(ALL, 10, 60))
+    assert again.letter.id == taken[0].letter.id
+    assert do(opened.resolve(other))

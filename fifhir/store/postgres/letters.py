@@ -134,6 +134,27 @@ async def take(db: Connection, query: Query, limit: int, lease: float, seal: Sea
     return [Taken(letter_of(row, seal, datetime.timestamp), row["token"]) for row in rows]
 
 
+async def keep(db: Connection, taken: Sequence[Taken], lease: float) -> None:
+    await _lease(db, taken, "now() + $3::interval", timedelta(seconds=lease))
+
+
+async def put_back(db: Connection, taken: Sequence[Taken]) -> None:
+    await _lease(db, taken, "'-infinity'")
+
+
+async def _lease(db: Connection, taken: Sequence[Taken], until: str, *value: object) -> None:
+    """What of these is still held by whoever took it is held until then."""
+    await db.execute(
+        "WITH given AS (SELECT * FROM unnest($1::text[], $2::bigint[]) AS g (id, token)), "  # noqa: S608 - constants
+        "locked AS MATERIALIZED (SELECT id FROM dlq_events JOIN given USING (id, token) "
+        "ORDER BY id FOR UPDATE OF dlq_events) "
+        f"UPDATE dlq_events d SET leased_until = {until} FROM locked WHERE d.id = locked.id",
+        [each.letter.id for each in taken],
+        [each.token for each in taken],
+        *value,
+    )
+
+
 async def resolve(db: Connection, taken: Sequence[Taken]) -> list[bool]:
     rows = await db.fetch(
         "WITH given AS (SELECT * FROM unnest($1::text[], $2::bigint[]) AS g (id, token)), "
@@ -157,14 +178,6 @@ async def fail_again(db: Connection, taken: Taken, error: str, error_type: str) 
         error_type,
     )
     return bool(told != "UPDATE 0")
-
-
-async def put_back(db: Connection, taken: Taken) -> None:
-    await db.execute(
-        "UPDATE dlq_events SET leased_until = '-infinity' WHERE id = $1 AND token = $2",
-        taken.letter.id,
-        taken.token,
-    )
 
 
 async def purge(db: Connection, query: Query) -> int:

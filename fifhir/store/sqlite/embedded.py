@@ -1,45 +1,84 @@
-"""The store in one SQLite file: for one machine, however many workers it has.
+"""The transactions of one SQLite file: for one machine, however many workers it has.
 
 Everything that touches the file runs in one thread of its own, so that the loop never waits for
 the disk. What the loop no longer waits for may still be committed by it: nobody is told so.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from sqlite3 import Connection
 from time import time
-from typing import TypeVar
-
-import msgspec
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from fifhir.errors import StoreError
-from fifhir.store import ALL, Claim, Count, DeadLetter, Entry, Query, Recorded, Settlement, Taken
-from fifhir.store.capacity import Capacity
-from fifhir.store.config import StoreSettings
-from fifhir.store.groups import Group
-from fifhir.store.sealing import Seal
 from fifhir.store.sqlite import journal, letters
 from fifhir.store.sqlite.file import File
 
 T = TypeVar("T")
+P = ParamSpec("P")
+Statements: TypeAlias = Callable[Concatenate[Connection, P], T]
+Transaction: TypeAlias = Callable[Concatenate["Embedded", P], Coroutine[Any, Any, T]]
 
 
-class SqliteStore:
-    """`Store` over a file of this machine."""
+def _reads(work: Statements[P, T]) -> Transaction[P, T]:
+    """The statements of `work`, which only read, run in the thread."""
 
-    def __init__(self, settings: StoreSettings, most_letters: int) -> None:
-        self._settings = settings
-        self._capacity = Capacity(most_letters)
-        self._seal = Seal(settings.encryption_keys.reveal())
-        self._file = File(settings.folder)
+    async def reading(self: "Embedded", /, *args: P.args, **named: P.kwargs) -> T:
+        return await self.read(lambda db: work(db, *args, **named))
+
+    return reading
+
+
+def _writes(work: Statements[P, T]) -> Transaction[P, T]:
+    """The statements of `work` as one transaction, run in the thread."""
+
+    async def writing(self: "Embedded", /, *args: P.args, **named: P.kwargs) -> T:
+        return await self.write(lambda db: work(db, *args, **named))
+
+    return writing
+
+
+def _touch(db: Connection) -> None:
+    db.execute("UPDATE schema_version SET name = name WHERE version = 1")
+
+
+def _audit(db: Connection, who: str, what: str, details: str) -> None:
+    row = (time(), who, what, details)
+    db.execute("INSERT INTO audit_log (at, actor, action, details) VALUES (?, ?, ?, ?)", row)
+
+
+class Embedded:
+    """The database in `folder`; nothing that is asked of it takes longer than `timeout` seconds."""
+
+    def __init__(self, folder: Path, timeout: float) -> None:
+        self._file = File(folder)
+        self._timeout = timeout
         self._thread: ThreadPoolExecutor | None = None
         self._ready = False
-        waiting, patience = settings.max_waiting, settings.timeout
-        self._entries = Group(self._record, _weight, waiting=waiting, patience=patience)
-        self._settlements = Group(self._settle, _one, waiting=waiting, patience=patience)
-        self._burials = Group(self._bury, len, waiting=waiting, patience=patience)
-        self._resolved = Group(self._resolve, _one, waiting=waiting, patience=patience)
+
+    touch = _writes(_touch)
+    record = _writes(journal.record)
+    claim = _writes(journal.claim)
+    renew = _writes(journal.renew)
+    settle = _writes(journal.settle)
+    release = _writes(journal.release)
+    bury = _writes(letters.bury)
+    count = _reads(letters.count)
+    find = _reads(letters.find)
+    get = _reads(letters.get)
+    stats = _reads(letters.stats)
+    take = _writes(letters.take)
+    keep = _writes(letters.keep)
+    resolve = _writes(letters.resolve)
+    fail_again = _writes(letters.fail_again)
+    put_back = _writes(letters.put_back)
+    purge = _writes(letters.purge)
+    audit = _writes(_audit)
+    rekey = _writes(letters.rekey)
+    keys_in_use = _reads(letters.keys_in_use)
+    _forget = _writes(journal.forget)
 
     @property
     def ready(self) -> bool:
@@ -48,137 +87,34 @@ class SqliteStore:
     async def open(self) -> None:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        await self._write(self._check_keys)
 
     async def close(self) -> None:
-        for group in (self._entries, self._settlements, self._burials, self._resolved):
-            await group.drain()
         thread, self._thread = self._thread, None
         if thread is not None:
             closing = asyncio.get_running_loop().run_in_executor(thread, self._file.close)
-            await asyncio.wait((closing,), timeout=self._settings.timeout)
+            await asyncio.wait((closing,), timeout=self._timeout)
             thread.shutdown(wait=False)
         self._ready = False
-
-    async def health(self) -> None:
-        await self._write(_touch)
 
     async def now(self) -> float:
         return time()
 
-    # The journal.
-
-    async def record(self, entry: Entry) -> Recorded:
-        return await self._entries.add(entry)
-
-    async def claim(self, keys: int, entries: int, lease: float) -> list[Claim]:
-        return await self._write(lambda db: journal.claim(db, keys, entries, lease, self._seal))
-
-    async def renew(self, claim: Claim, lease: float) -> bool:
-        return await self._write(lambda db: journal.renew(db, claim, lease))
-
-    async def settle(
-        self, claim: Claim, done: Sequence[int], letters: Sequence[DeadLetter] = ()
-    ) -> bool:
-        if letters:
-            await self._capacity.ask(len(letters), self.count)
-        return await self._settlements.add(Settlement(claim, tuple(done), tuple(letters)))
-
-    async def release(self, claim: Claim, delay: float = 0.0) -> None:
-        await self._write(lambda db: journal.release(db, claim, delay))
-
-    # The dead letters.
-
-    async def bury(self, letters: Sequence[DeadLetter]) -> None:
-        await self._capacity.ask(len(letters), self.count)
-        await self._burials.add(letters)
-
-    async def count(self, query: Query = ALL) -> int:
-        found = await self._read(lambda db: letters.count(db, query))
-        if query == ALL:
-            self._capacity.known = found
-        return found
-
-    async def find(self, query: Query = ALL, limit: int = 100) -> list[DeadLetter]:
-        return await self._read(lambda db: letters.find(db, query, limit))
-
-    async def get(self, id_: str) -> DeadLetter | None:
-        return await self._read(lambda db: letters.get(db, id_, self._seal))
-
-    async def stats(self, query: Query = ALL) -> list[Count]:
-        return await self._read(lambda db: letters.stats(db, query))
-
-    async def take(self, query: Query, limit: int, lease: float) -> list[Taken]:
-        return await self._write(lambda db: letters.take(db, query, limit, lease, self._seal))
-
-    async def resolve(self, taken: Taken) -> bool:
-        return await self._resolved.add(taken)
-
-    async def fail_again(self, taken: Taken, error: str, error_type: str) -> bool:
-        return await self._write(lambda db: letters.fail_again(db, taken, error, error_type))
-
-    async def put_back(self, taken: Taken) -> None:
-        await self._write(lambda db: letters.put_back(db, taken))
-
-    async def purge(self, query: Query) -> int:
-        purged = 0
-        while some := await self._write(lambda db: letters.purge(db, query)):
-            purged += some
-        if purged:
-            await self._submit(self._file.shrink)
-        return purged
-
-    # The rest.
-
-    async def audit(self, who: str, what: str, details: Mapping[str, object]) -> None:
-        row = (time(), who, what, msgspec.json.encode(details).decode())
-        insert = "INSERT INTO audit_log (at, actor, action, details) VALUES (?, ?, ?, ?)"
-        await self._write(lambda db: db.execute(insert, row))
-
-    async def rekey(self) -> int:
-        changed = 0
-        for table, column in (("dlq_events", "id"), ("workflow_events", "event_id")):
-            while some := await self._write(
-                lambda db, table=table, column=column: letters.rekey(db, table, column, self._seal)  # type: ignore[misc]
-            ):
-                changed += some
-        return changed
-
-    async def maintain(self) -> None:
-        settings = self._settings
-        retention, window = settings.retention, settings.duplicate_window
-        while await self._write(lambda db: journal.forget(db, retention, window)):
+    async def forget(self, retention: float, window: float) -> None:
+        while await self._forget(retention, window):
             pass
+        await self.shrink()
+
+    async def shrink(self) -> None:
         await self._submit(self._file.shrink)
 
-    # One transaction each, in the thread.
-
-    async def _record(self, entries: list[Entry]) -> list[Recorded]:
-        window = self._settings.duplicate_window
-        return await self._write(lambda db: journal.record(db, entries, self._seal, window))
-
-    async def _settle(self, settlements: list[Settlement]) -> list[bool]:
-        return await self._write(lambda db: journal.settle(db, settlements, self._seal))
-
-    async def _bury(self, many: list[Sequence[DeadLetter]]) -> list[None]:
-        together = [letter for some in many for letter in some]
-        await self._write(lambda db: letters.bury(db, together, self._seal))
-        return [None] * len(many)
-
-    async def _resolve(self, taken: list[Taken]) -> list[bool]:
-        return await self._write(lambda db: letters.resolve(db, taken))
-
-    def _check_keys(self, db: Connection) -> None:
-        self._seal.check(letters.keys_in_use(db))
-
-    async def _read(self, work: Callable[[Connection], T]) -> T:
+    async def read(self, work: Callable[[Connection], T]) -> T:
         def reading() -> T:
             with self._file.read() as db:
                 return work(db)
 
         return await self._submit(reading)
 
-    async def _write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T]) -> T:
         def writing() -> T:
             with self._file.write() as db:
                 return work(db)
@@ -192,7 +128,7 @@ class SqliteStore:
         if self._thread is None:
             raise StoreError("unavailable", "the database is not open")
         running = asyncio.get_running_loop().run_in_executor(self._thread, work)
-        done, _ = await asyncio.wait((running,), timeout=self._settings.timeout)
+        done, _ = await asyncio.wait((running,), timeout=self._timeout)
         if not done:
             running.add_done_callback(_forget)
             self._ready = False
@@ -202,18 +138,6 @@ class SqliteStore:
         except StoreError:
             self._ready = False
             raise
-
-
-def _touch(db: Connection) -> None:
-    db.execute("UPDATE schema_version SET name = name WHERE version = 1")
-
-
-def _weight(entry: Entry) -> int:
-    return entry.weight
-
-
-def _one(_: object) -> int:
-    return 1
 
 
 def _forget(running: asyncio.Future[T]) -> None:

@@ -98,8 +98,8 @@ def renew(db: Connection, claim: Claim, lease: float) -> bool:
     return _owned(db, "UPDATE order_keys SET leased_until = ?", claim, time.monotonic() + lease)
 
 
-def release(db: Connection, claim: Claim, delay: float) -> bool:
-    return _owned(
+def release(db: Connection, claim: Claim, delay: float) -> None:
+    _owned(
         db,
         "UPDATE order_keys SET leased_until = ?, handed = NULL",
         claim,

@@ -119,6 +119,22 @@ def take(db: Connection, query: Query, limit: int, lease: float, seal: Seal) -> 
     return [Taken(letter_of(row, seal, float), row["token"]) for row in rows]
 
 
+def keep(db: Connection, taken: Sequence[Taken], lease: float) -> None:
+    _lease(db, taken, time.monotonic() + lease)
+
+
+def put_back(db: Connection, taken: Sequence[Taken]) -> None:
+    _lease(db, taken, 0.0)
+
+
+def _lease(db: Connection, taken: Sequence[Taken], until: float) -> None:
+    """What of these is still held by whoever took it is held until then."""
+    db.executemany(
+        "UPDATE dlq_events SET leased_until = ? WHERE id = ? AND token = ?",
+        [(until, each.letter.id, each.token) for each in taken],
+    )
+
+
 def resolve(db: Connection, taken: Sequence[Taken]) -> list[bool]:
     delete = "DELETE FROM dlq_events WHERE id = ? AND token = ?"
     return [db.execute(delete, (each.letter.id, each.token)).rowcount > 0 for each in taken]
@@ -131,13 +147,6 @@ def fail_again(db: Connection, taken: Taken, error: str, error_type: str) -> boo
         (error, error_type, time.time(), taken.letter.id, taken.token),
     )
     return changed.rowcount > 0
-
-
-def put_back(db: Connection, taken: Taken) -> None:
-    db.execute(
-        "UPDATE dlq_events SET leased_until = 0 WHERE id = ? AND token = ?",
-        (taken.letter.id, taken.token),
-    )
 
 
 def purge(db: Connection, query: Query) -> int:

@@ -4,29 +4,27 @@ The accounting has to notice; else it proves nothing about the daemon without th
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from fifhir.cli import main
-from fifhir.journal import Journal
+from fifhir.journal import Accepted, Journal
 from fifhir.store import Fresh, Recorded
-from fifhir.written import Written
 
 LATE = 1.0  # seconds between the answer and the commit
 
 _record = Journal.record
-_later: set[asyncio.Task[Recorded]] = set()
+_later: set[asyncio.Task[list[Recorded]]] = set()
 
 
-async def _answer_first(
-    self: Journal, written: Written, raw: bytes, digest: bytes, answer: bytes
-) -> Recorded:
-    async def commit() -> Recorded:
+async def _answer_first(self: Journal, accepted: Sequence[Accepted]) -> list[Recorded]:
+    async def commit() -> list[Recorded]:
         await asyncio.sleep(LATE)
-        return await _record(self, written, raw, digest, answer)
+        return await _record(self, accepted)
 
     task = asyncio.get_running_loop().create_task(commit())
     _later.add(task)
     task.add_done_callback(_later.discard)
-    return Fresh()
+    return [Fresh() for _ in accepted]
 
 
 if __name__ == "__main__":
