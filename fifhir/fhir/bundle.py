@@ -271,9 +271,6 @@ class _Maker:
         report = resources.report(order, group, self._report) | context | performer | based
         if references:
             report["result"] = references
-        if "effectiveDateTime" not in report and group:
-            times = [each.get("result", {}).get("observation_time") for each in group]
-            report |= {"effectiveDateTime": time} if (time := next(filter(None, times), "")) else {}
         self.add(report, *identity, position)
 
     def _result(self, result: Json, at: int, identity: tuple[str, ...], context: Json) -> str:

@@ -20,6 +20,7 @@ _STATUSES = {  # HL70278 by the map FillerStatusCodes[Appointment], where the ev
     "appointment_noshow": "noshow",
     "appointment_request": "proposed",
 }
+_TIMELESS = frozenset({"proposed", "cancelled"})  # app-3
 
 
 def immunization(given: Json, _: Report) -> Json | None:
@@ -76,16 +77,23 @@ def appointment(given: Json, event_type: str) -> Json | None:
         return None
     made: Json = {"resourceType": "Appointment", "status": status}
     made |= build("Appointment", given, _silent)
-    if not ("start" in made and "end" in made and made["start"] <= made["end"]):
-        made.pop("start", None)  # app-2: both or neither
-        made.pop("end", None)
-        if status == "booked":  # app-3: what is booked has a time
-            made["status"] = "proposed"
+    if status not in _TIMELESS or "start" in made or "end" in made:
+        _settle(made)
     if identifiers := [each for who in ("placer", "filler") for each in _number(given, who)]:
         made["identifier"] = identifiers
     if reason := datatypes.codeable(given.get("reason_code")):
         made["reasonCode"] = [reason]
     return made
+
+
+def _settle(made: Json) -> None:
+    """Both times are there, if only to say that one is not known or is wrong (app-2, app-3)."""
+    if not datatypes.in_order(made.get("start", ""), made.get("end", "9999")):
+        del made["end"]
+        made["_end"] = datatypes.absent("error")
+    for element in ("start", "end"):
+        if element not in made:
+            made.setdefault(f"_{element}", datatypes.absent("unknown"))
 
 
 def _number(given: Json, who: str) -> list[Json]:

@@ -5,9 +5,10 @@ Nothing is guessed: a code no map knows is kept beside its v2 system, and told a
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeAlias
 
-from fifhir.fhir.vocabulary import IDENTIFIER_SYSTEMS, MAPS, SYSTEMS, UCUM, Code
+from fifhir.fhir.vocabulary import IDENTIFIER_SYSTEMS, MAPS, SYSTEMS, UCUM, V2_CODES, Code
 
 Json: TypeAlias = dict[str, Any]
 Report: TypeAlias = Callable[[str, str], None]
@@ -20,6 +21,7 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _RANGE = re.compile(r"\s*([+-]?\d+\.?\d*)\s*-\s*([+-]?\d+\.?\d*)\s*")
 _OID = re.compile(r"[0-2](\.(0|[1-9]\d*))+")
+_OID_LEAST = 5  # the last dot of a real one is no earlier: 1.2.3 is somebody's version or chapter
 _URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S+")
 _TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _UNLISTED: dict[str, Code] = {}
@@ -72,7 +74,7 @@ def uri(name: Any) -> str | None:
     """A name of a system as a URI: an OID and a URI as such, another name under urn:id."""
     if not isinstance(name, str) or not name:
         return None
-    if _OID.fullmatch(name):
+    if _OID.fullmatch(name) and name.rindex(".") >= _OID_LEAST:
         return f"urn:oid:{name}"
     return name if _URI.fullmatch(name) else f"urn:id:{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
 
@@ -101,14 +103,20 @@ def concept(name: str, value: Any, report: Report) -> Json | None:
     if given is None:
         return None
     codings = [coding(code)] if code else []
-    if name in SYSTEMS and (code is None or code.system != SYSTEMS[name]):
-        codings.append({"system": SYSTEMS[name], "code": given})
-    return {"coding": codings} if _is_code(given) else {"text": given}
+    system = SYSTEMS.get(name)
+    if system and is_listed(system, given) and (code is None or code.system != system):
+        codings.append({"system": system, "code": given})
+    if not codings and name not in MAPS:
+        report(name, "not a code of its table")
+    return {"coding": codings} if codings else {"text": given}
 
 
-def _is_code(value: str) -> bool:
-    """FHIR `code`: no white space but single spaces inside."""
-    return " ".join(value.split()) == value
+def is_listed(system: str, code: str) -> bool:
+    """Whether a table of HL7 has a code; of a table that senders fill any code may be."""
+    codes = V2_CODES.get(system)
+    if codes is None:
+        return " ".join(code.split()) == code  # FHIR `code`: only single spaces inside
+    return code in codes
 
 
 def codeable(value: Any) -> Json | None:
@@ -139,7 +147,20 @@ def identifier_system(identifier: Json) -> str | None:
     if given := uri(identifier.get("system")):
         return given
     kind = identifier.get("type") or ""
-    return IDENTIFIER_SYSTEMS.get(kind) or uri(identifier.get("assigner"))
+    false = kind == "NPI" and not is_npi(str(identifier.get("value")))
+    known = None if false else IDENTIFIER_SYSTEMS.get(kind)
+    return known or uri(identifier.get("assigner"))
+
+
+def is_npi(number: str) -> bool:
+    """Whether it can be a National Provider Identifier: ten digits, the last checks the others.
+
+    45 CFR 162.406: Luhn's check (ISO/IEC 7812) over the number with 80840 before it.
+    """
+    if len(number) != 10 or not (number.isascii() and number.isdecimal()):
+        return False
+    doubled = sum(2 * int(digit) - 9 * (digit > "4") for digit in number[-2::-2])
+    return (24 + doubled + sum(map(int, number[-1::-2]))) % 10 == 0
 
 
 def telecom_system(contact: Json, report: Report) -> str | None:
@@ -154,7 +175,8 @@ def language(value: Any) -> list[Json] | None:
     """PID-15 as a BCP 47 tag where it is one."""
     if not (given := text(value)):
         return None
-    tag = _LANGUAGES.get(given.upper(), given)
+    first, dash, rest = given.partition("-")
+    tag = f"{_LANGUAGES.get(first.upper(), first.lower())}{dash}{rest}"
     if _TAG.fullmatch(tag):
         return [{"language": {"coding": [{"system": "urn:ietf:bcp:47", "code": tag}]}}]
     return [{"language": {"text": given}}]
@@ -212,6 +234,22 @@ def reference_range(value: Any, unit: Any) -> list[Json] | None:
         if low and high and low["value"] <= high["value"]:
             found |= {"low": low, "high": high}
     return [found]
+
+
+def in_order(start: str, end: str) -> bool:
+    """Whether a period ends no earlier than it starts, as far as both are known (per-1)."""
+    if "T" in start and "T" in end:
+        return datetime.fromisoformat(start) <= datetime.fromisoformat(end)
+    known = min(len(start), len(end), 10)
+    return start[:known] <= end[:known]
+
+
+def is_day(value: str) -> bool:
+    """Whether the calendar has a date, where it is known to the day."""
+    try:
+        return len(value) < 10 or bool(datetime.fromisoformat(value))
+    except ValueError:
+        return False
 
 
 def absent(reason: str) -> Json:

@@ -38,7 +38,18 @@ def build(struct: str, source: Json, report: Report) -> Json:
             place[element] = value
         elif isinstance(value, list):
             place[element] += value
+    for parents in _PERIODS[struct]:
+        _settle(found, parents, report)
     return found
+
+
+def _settle(found: Json, parents: tuple[str, ...], report: Report) -> None:
+    """A period that ends before it starts keeps its start; its end is an error, and told."""
+    period = _get(found, parents)
+    if period and not datatypes.in_order(period.get("start", ""), period.get("end", "9999")):
+        del period["end"]
+        period["_end"] = datatypes.absent("error")
+        report(parents[-1], "it ends before it starts")
 
 
 def _get(source: Json, path: tuple[str, ...]) -> Any:
@@ -111,7 +122,9 @@ def _code(name: str, value: Any, report: Report) -> str | None:
 
 def _coding(name: str, value: Any, report: Report) -> Json | None:
     made = datatypes.concept(name, value, report)
-    return made["coding"][0] if made and made.get("coding") else None
+    if made is None:
+        return None
+    return made["coding"][0] if "coding" in made else {"display": made["text"]}
 
 
 def _concepts(name: str, value: Any, report: Report) -> list[Json] | None:
@@ -171,4 +184,15 @@ def _structs() -> dict[str, tuple[Row, ...]]:
     return {struct: tuple(rows) for struct, rows in found.items()}
 
 
+def _periods() -> dict[str, tuple[tuple[str, ...], ...]]:
+    """The ways to the periods of each struct of which both ends have a row."""
+    found = {}
+    for struct, rows in _STRUCTS.items():
+        ends = {parents for _, parents, element, _ in rows if parents and element == "end"}
+        starts = {parents for _, parents, element, _ in rows if element == "start"}
+        found[struct] = tuple(ends & starts)
+    return found
+
+
 _STRUCTS = _structs()
+_PERIODS = _periods()

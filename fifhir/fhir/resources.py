@@ -19,6 +19,12 @@ _OMB_ETHNICITIES = frozenset({"2135-2", "2186-5"})
 _OMB_CODE = re.compile(r"\d{4}-\d")
 _ETHNICITIES = {"H": "2135-2", "N": "2186-5"}  # HL70189
 _TIME_OF_DAY = re.compile(r"(\d\d):?(\d\d)(?::?(\d\d))?")
+_SECTIONS = "http://terminology.hl7.org/CodeSystem/v2-0074"
+_REPORTED = (
+    frozenset(  # us-core-8 and us-core-9: then a report says since when, and when it was made
+        {"partial", "preliminary", "final", "amended", "corrected", "appended"}
+    )
+)
 _PLACES = (
     *(("", "facility"), ("", "building"), ("Floor ", "floor")),
     *(("", "unit"), ("Room ", "room"), ("Bed ", "bed")),
@@ -60,7 +66,7 @@ def _omb(name: str, given: Any, categories: frozenset[str], v2: dict[str, str]) 
         words += [text for text in [said.get("text") or _display(said)] if text]
         for coding in said.get("coding", ()):
             code = v2.get(coding.get("code", ""), coding.get("code", ""))
-            if _OMB_CODE.fullmatch(code):
+            if _OMB_CODE.fullmatch(code) and _checks(code):
                 url = "ombCategory" if code in categories else "detailed"
                 value = {"system": OMB, "code": code}
                 display = {"display": coding["display"]} if "display" in coding else {}
@@ -71,6 +77,13 @@ def _omb(name: str, given: Any, categories: frozenset[str], v2: dict[str, str]) 
         return []
     parts.append({"url": "text", "valueString": ", ".join(dict.fromkeys(words))})
     return [{"extension": parts, "url": CORE + name}]
+
+
+def _checks(code: str) -> bool:
+    """Whether the last digit of a code of CDC's races is what the others ask for (modulus 10)."""
+    doubled = int(code[3] + code[1]) * 2
+    digits = f"{doubled}{code[2]}{code[0]}"
+    return (sum(map(int, digits)) + int(code[-1])) % 10 == 0
 
 
 def _one_category(parts: list[Json]) -> list[Json]:
@@ -138,9 +151,10 @@ def location(given: Json) -> Json | None:
 def practitioner(given: Json, report: Report) -> Json | None:
     """US Core Practitioner: a person who provides care (XCN)."""
     made = _resource("Practitioner", "practitioner", build("Practitioner", given, report))
-    if npi := datatypes.text(given.get("npi")):
+    npi = datatypes.text(given.get("npi"))
+    if npi and datatypes.is_npi(npi):
         made["identifier"] = [{"system": "http://hl7.org/fhir/sid/us-npi", "value": npi}]
-    elif number := datatypes.text(given.get("id")):
+    elif number := datatypes.text(given.get("id")) or npi:
         made["identifier"] = [{"value": number}]
         if assigner := datatypes.text(given.get("assigner")):
             made["identifier"][0] |= {
@@ -183,10 +197,10 @@ def report(given: Json, results: list[Json], report: Report) -> Json:
     """US Core DiagnosticReport for laboratory results: one for each order that was filled."""
     built = build("DiagnosticReport", given, report)
     made = _resource("DiagnosticReport", "diagnosticreport-lab", built)
-    codings = [{"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "LAB"}]
+    codings = [{"system": _SECTIONS, "code": "LAB"}]
     section = datatypes.text(given.get("diagnostic_service"))
-    if section and section != "LAB" and section.isalnum():
-        codings.append(codings[0] | {"code": section})
+    if section and section != "LAB" and datatypes.is_listed(_SECTIONS, section):
+        codings.append({"system": _SECTIONS, "code": section})
     made["category"] = [{"coding": [coding]} for coding in codings]
     made.setdefault("status", _report_status(results))
     first = results[0].get("test", {}).get("code") if results else None
@@ -201,6 +215,13 @@ def report(given: Json, results: list[Json], report: Report) -> Json:
     ]
     if documents:
         made["presentedForm"] = documents
+    if "effectiveDateTime" not in made:
+        times = (each.get("result", {}).get("observation_time") for each in results)
+        made |= {"effectiveDateTime": time} if (time := next(filter(None, times), "")) else {}
+    if made["status"] in _REPORTED:
+        for element in ("effectiveDateTime", "issued"):
+            if element not in made:
+                made[f"_{element}"] = datatypes.absent("unknown")
     return made
 
 
@@ -282,7 +303,7 @@ def _moment(said: str) -> str | None:
     """The date of an HL7 time: its zone is not known here, so its time of day is not claimed."""
     found = _HL7_TIME.match(said)
     joined = "-".join(part for part in found.groups() if part) if found else ""
-    return joined if datatypes.date(joined) == joined else None
+    return joined if datatypes.date(joined) == joined and datatypes.is_day(joined) else None
 
 
 def _concept(said: str) -> Json | None:

@@ -25,6 +25,12 @@ MAPS = _maps()
 SYSTEMS = {row["map"]: row["system"] for row in tables.rows("fhir/systems.csv")}
 ENCOUNTER_STATUS = {row["event"]: row["status"] for row in tables.rows("fhir/encounter_status.csv")}
 UCUM = frozenset(row["code"] for row in tables.rows("fhir/ucum.csv"))
+V2_CODES = {
+    f"http://terminology.hl7.org/CodeSystem/v2-{row['table']}": frozenset(row["codes"].split())
+    for row in tables.rows("fhir/v2_codes.csv")
+}
+"""The codes of HL7's own tables; a table that is not here is a sender's to fill."""
+
 IDENTIFIER_SYSTEMS = {
     row["type"]: row["system"] for row in tables.rows("fhir/identifier_systems.csv")
 }
