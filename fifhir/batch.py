@@ -16,7 +16,7 @@ _MARKS = tuple(
 )
 _INDENT = b" \t\x00\xef\xbb\xbf"
 _ENDINGS = b"\r\n\x0b\x1c"
-_ENVELOPES = (b"FHS", b"BHS", b"BTS", b"FTS")
+_ENVELOPE = re.compile(rb"(?:FHS|BHS|BTS|FTS)(?=[^A-Za-z0-9\s])")
 _BLANK = b"\r\n\t \x0b\x1c\x00\xef\xbb\xbf"
 _OVERLAP = 32  # bytes searched again, as a mark may lie across two chunks
 MESSAGE_LIMIT = 64 * 1024 * 1024
@@ -136,7 +136,7 @@ class Splitter:
             self._skipping = False
             return []
         piece = bytes(self._pending[start:end])
-        if piece.startswith(_ENVELOPES):
+        if _ENVELOPE.match(piece):
             line = re.split(rb"[\r\n\x1c]", piece, maxsplit=1)[0]
             if miscount := self._ledger.line(line, self._base + start):
                 self.miscounts.append(miscount)

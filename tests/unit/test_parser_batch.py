@@ -73,6 +73,11 @@ def test_no_mark_is_missed_by_reading_a_single_message(mark: bytes, between: byt
     assert read_single(ONE[:-1] + b"\x1c" + between + mark + b"$%~\\&$x\r", Feed()) is None
 
 
+@pytest.mark.parametrize("name", [b"BTS", b"FTS", b"BHS", b"FHS", b"BTSX|1"])
+def test_a_first_line_that_only_begins_like_an_envelope_is_a_piece(name: bytes) -> None:
+    assert split(name + b"\r" + ONE) == [name + b"\r", ONE]
+
+
 def test_a_message_of_its_own_is_read_at_once() -> None:
     for text in (b"", b"OBX|1|TX|||RESULTS SHOW|x\r", b"PID|1||H\xc3\xb6ll\r"):
         single = read_single(ONE + text, Feed())
