@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -153,8 +153,52 @@ def trust(context: ssl.SSLContext, authorities: str, name: str) -> None:
         raise BadFile(name, f"cannot use the authorities: {_reason(fault)}") from fault
 
 
+CaFile: TypeAlias = Annotated[
+    str, Meta(description="PEM file of the authorities to trust; empty: those of this machine.")
+]
+CertFile: TypeAlias = Annotated[
+    str, Meta(description="PEM file of our certificate, if the destination asks for one.")
+]
+KeyFile: TypeAlias = Annotated[str, Meta(description="PEM file of its private key.")]
+Insecure: TypeAlias = Annotated[
+    bool,
+    Meta(description="Whether any certificate will do: whoever is in between can read it all."),
+]
+
+
+class Trust(NamedTuple):
+    """How we know whom we call and what we show; `insecure` is that any certificate will do."""
+
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    insecure: bool = False
+
+    def faults(self, *, spoken: bool, switch: str = "tls") -> Faults:
+        """What is wrong with these keys; `switch` is the one that has to be on for TLS."""
+        if bool(self.cert_file) != bool(self.key_file):
+            yield ("cert_file",), "cert_file and key_file go together"
+        elif self.insecure and self.ca_file:
+            yield ("ca_file",), "is of no use with tls_insecure"
+        elif not spoken and any(self):
+            yield (switch,), "TLS is not spoken; the keys for its certificates are of no use"
+        elif self.ca_file or self.cert_file:
+            try:
+                self.context()
+            except BadFile as fault:
+                yield (fault.key,), str(fault)
+
+    def context(self) -> ssl.SSLContext:
+        """TLS 1.2 or later as these keys say; BadFile if a file does not do."""
+        context = calling(self.ca_file, self.cert_file, self.key_file)
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
 def calling(authorities: str, certificate: str, key: str) -> ssl.SSLContext:
-    """How we call others: always verified, by our authorities or the system's; BadFile.
+    """How we call others: verified, by our authorities or the system's; BadFile.
 
     The keys a BadFile names are `ca_file` and `cert_file`.
     """

@@ -21,10 +21,13 @@ from fifhir.resilience import Resilience
 from fifhir.schema import Faults
 from fifhir.secret import NONE, Secret
 from fifhir.sinks.oauth import Grant, Tokens
+from fifhir.tls import CaFile, CertFile, Insecure, KeyFile, Trust
 
 CONNECTIONS = 256  # of one worker to one host; an action's own bulkhead is narrower
 CONNECT = 10.0  # seconds to resolve a name, connect and agree on TLS
 KEPT = 1 << 20  # bytes of an answer's body that are ever looked at
+
+PUBLIC = Trust()  # the authorities of this machine
 
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
 
@@ -52,9 +55,17 @@ class HttpConfig(Resilience, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     user_agent: Annotated[str, Meta(max_length=256, description="The User-Agent header.")] = (
         "fi-fhir/1.0"
     )
+    ca_file: CaFile = ""
+    cert_file: CertFile = ""
+    key_file: KeyFile = ""
+    tls_insecure: Insecure = False
+
+    def trust(self) -> Trust:
+        return Trust(self.ca_file, self.cert_file, self.key_file, self.tls_insecure)
 
     def faults(self) -> Faults:
         yield from super().faults()
+        yield from self.trust().faults(spoken=True)
         for name in ("token", "authorization", "user_agent"):
             value = getattr(self, name)
             text = value.reveal() if isinstance(value, Secret) else value
@@ -72,7 +83,7 @@ class HttpConfig(Resilience, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if not self.token_url or self.authorization:
             return None
         scopes = " ".join(self.scopes.replace(",", " ").split())
-        return Grant(self.token_url, self.client_id, self.client_secret, scopes)
+        return Grant(self.token_url, self.client_id, self.client_secret, scopes, self.trust())
 
 
 def url_fault(url: str) -> str:
@@ -118,14 +129,23 @@ class Web:
     def __init__(self, write: Write) -> None:
         self._session: aiohttp.ClientSession | None = None
         self._tokens = Tokens(self._ask, write)
+        self._contexts: dict[Trust, ssl.SSLContext] = {}
 
-    async def call(
-        self, method: str, url: str, body: bytes, headers: dict[str, str], keep: int = 0
+    async def call(  # noqa: PLR0913, PLR0917 - an HTTP request has that many parts
+        self,
+        method: str,
+        url: str,
+        body: bytes,
+        headers: dict[str, str],
+        keep: int = 0,
+        trust: Trust = PUBLIC,
     ) -> Answer:
         """The answer, whatever its status; DeliveryError if there is none."""
+        target = URL(url, encoded=True)
+        secured = self._context(trust) if target.scheme == "https" else True
         try:
             async with self._opened().request(
-                method, URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
+                *(method, target), data=body, headers=headers, allow_redirects=False, ssl=secured
             ) as answer:
                 told = seconds(answer.headers.get("Retry-After", ""))
                 return Answer(answer.status, told, await _read(answer, keep) if keep else b"")
@@ -142,15 +162,15 @@ class Web:
         keep: int = 0,
     ) -> Answer:
         """As `call`, authorised as the action says; a token refused with 401 is renewed once."""
-        grant = config.grant()
+        grant, trust = config.grant(), config.trust()
         if grant is None:
-            return await self.call(method, url, body, headers | _static(config), keep)
+            return await self.call(method, url, body, headers | _static(config), keep, trust)
         token = await self._tokens.get(grant)
-        answer = await self.call(method, url, body, headers | _bearer(token), keep)
+        answer = await self.call(method, url, body, headers | _bearer(token), keep, trust)
         if answer.status == 401:
             self._tokens.forget(grant, token)
             token = await self._tokens.get(grant)
-            answer = await self.call(method, url, body, headers | _bearer(token), keep)
+            answer = await self.call(method, url, body, headers | _bearer(token), keep, trust)
         return answer
 
     async def close(self) -> None:
@@ -169,12 +189,18 @@ class Web:
             )
         return self._session
 
-    async def _ask(self, url: str, form: bytes) -> tuple[int, bytes]:
+    def _context(self, trust: Trust) -> ssl.SSLContext:
+        """Made once for each way to trust: connections with the same one share a pool."""
+        if trust not in self._contexts:
+            self._contexts[trust] = trust.context()
+        return self._contexts[trust]
+
+    async def _ask(self, grant: Grant) -> tuple[int, bytes]:
         headers = {
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "application/json",
         }
-        answer = await self.call("POST", url, form, headers, KEPT)
+        answer = await self.call("POST", grant.url, grant.form(), headers, KEPT, grant.trust)
         return answer.status, answer.body
 
 

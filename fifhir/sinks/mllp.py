@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta
 
-from fifhir import ack, template, tls
+from fifhir import ack, template
 from fifhir.errors import DeliveryError, TemplateFault
 from fifhir.mllp import Framer, frame
 from fifhir.parcel import Parcel
 from fifhir.resilience import Resilience
 from fifhir.schema import Fault, Faults
+from fifhir.tls import CaFile, CertFile, KeyFile, Trust
 
 CONNECT = 10.0  # seconds to resolve a name, connect and agree on TLS
 HEAD = "MSH|^~\\&|"  # the delimiters that values in a template are escaped for
@@ -57,14 +58,9 @@ class MllpConfig(
         ),
     ] = True
     tls: Annotated[bool, Meta(description="Whether to speak TLS; always verified.")] = False
-    ca_file: Annotated[
-        str,
-        Meta(description="PEM file of the authorities to trust; empty: those of this machine."),
-    ] = ""
-    cert_file: Annotated[
-        str, Meta(description="PEM file of our certificate, if the destination asks for one.")
-    ] = ""
-    key_file: Annotated[str, Meta(description="PEM file of its private key.")] = ""
+    ca_file: CaFile = ""
+    cert_file: CertFile = ""
+    key_file: KeyFile = ""
 
     def faults(self) -> Faults:
         yield from super().faults()
@@ -72,15 +68,7 @@ class MllpConfig(
             yield Fault(("address",), "expected host:port, and no template")
         if self.message and not self.message.lstrip().startswith(HEAD):
             yield Fault(("message",), f"has to begin with {HEAD}")
-        if bool(self.cert_file) != bool(self.key_file):
-            yield Fault(("cert_file",), "cert_file and key_file go together")
-        elif self.tls:
-            try:
-                self.context()
-            except tls.BadFile as fault:
-                yield Fault((fault.key,), str(fault))
-        elif self.ca_file or self.cert_file:
-            yield Fault(("tls",), "has to be true for ca_file and cert_file to be of use")
+        yield from self._trust().faults(spoken=self.tls)
 
     def place(self) -> tuple[str, int] | None:
         """Host and port; None if the address has not both."""
@@ -95,7 +83,10 @@ class MllpConfig(
 
     def context(self) -> ssl.SSLContext | None:
         """How TLS is spoken, if it is; BadFile if a file does not do."""
-        return tls.calling(self.ca_file, self.cert_file, self.key_file) if self.tls else None
+        return self._trust().context() if self.tls else None
+
+    def _trust(self) -> Trust:
+        return Trust(self.ca_file, self.cert_file, self.key_file)
 
 
 class MllpSink:

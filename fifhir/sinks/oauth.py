@@ -12,14 +12,12 @@ from msgspec import Struct
 from fifhir.errors import DeliveryError
 from fifhir.logs import Write
 from fifhir.secret import Secret
+from fifhir.tls import Trust
 
 EARLY = 60.0  # seconds before its end that a token is renewed
 DEFAULT_LIFE = 3600.0  # seconds of a token that does not say how long it lives
 PAUSE = 1.0  # seconds after a refusal in which nobody asks again
 TIMEOUT = 30.0  # seconds
-
-Ask: TypeAlias = Callable[[str, bytes], Awaitable[tuple[int, bytes]]]
-"""Post a form to a URL; status and body of the answer."""
 
 
 class Grant(Struct, frozen=True):
@@ -29,6 +27,7 @@ class Grant(Struct, frozen=True):
     client_id: str
     client_secret: Secret
     scopes: str
+    trust: Trust = Trust()
 
     def form(self) -> bytes:
         fields = {
@@ -37,6 +36,10 @@ class Grant(Struct, frozen=True):
             "client_secret": self.client_secret.reveal(),
         }
         return urlencode(fields | ({"scope": self.scopes} if self.scopes else {})).encode()
+
+
+Ask: TypeAlias = Callable[[Grant], Awaitable[tuple[int, bytes]]]
+"""Post the grant's form to its URL; status and body of the answer."""
 
 
 class _Answer(Struct, frozen=True):
@@ -113,7 +116,7 @@ class Tokens:
     async def _asked(self, grant: Grant) -> _Answer:
         try:
             async with asyncio.timeout(TIMEOUT):
-                status, body = await self._ask(grant.url, grant.form())
+                status, body = await self._ask(grant)
         except TimeoutError as late:
             raise DeliveryError("timeout", "no token in time", retryable=True) from late
         except DeliveryError as fault:

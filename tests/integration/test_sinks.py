@@ -4,76 +4,17 @@ import asyncio
 import json
 import sqlite3
 import stat
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 
-from fifhir.errors import ConfigError, DeliveryError
-from fifhir.parcel import Parcel, Sink
-from fifhir.sinks import make
-from fifhir.sinks.http import Web, seconds
-from fifhir.workflow.config import load
-from fifhir.written import Written
-
-EVENT = {
-    "type": "patient_admit",
-    "id": "e-1",
-    "source": "north",
-    "patient": {"mrn": "007", "birth_date": "1970-01-02", "phones": [{"value": "a"}]},
-    "encounter": {"class": "I"},
-}
-
-
-def parcel(event: dict[str, Any] = EVENT) -> Parcel:
-    written = Written(event["type"], event["id"], event["source"], json.dumps(event).encode())
-    return Parcel(written, b"MSH|raw", "route", "action", 0)
-
-
-def silent(level: str, message: str, /, **fields: object) -> None:
-    """A log that nobody reads."""
-
-
-def sink(action: dict[str, Any], web: Web | None = None) -> Sink:
-    """Make the sink of an action, read as a workflow file is."""
-    text = json.dumps({"name": "w", "routes": [{"name": "r", "actions": [action]}]})
-    config = load(text, "w").routes[0].actions[0]
-    return make(config, "r", silent, web or Web(silent))
-
-
-def faults(action: dict[str, Any]) -> str:
-    with pytest.raises(ConfigError) as caught:
-        sink(action)
-    return "\n".join(finding.text for finding in caught.value.findings)
-
-
-def delivered(action: dict[str, Any], *parcels: Parcel) -> None:
-    """Deliver the parcels one after another through one sink; DeliveryError as it comes."""
-
-    async def go() -> None:
-        web = Web(silent)
-        made = sink(action, web)
-        try:
-            for each in parcels or (parcel(),):
-                await asyncio.wait_for(made.deliver(each), 30)
-        finally:
-            await made.close()
-            await web.close()
-
-    asyncio.run(go())
-
-
-def refused(action: dict[str, Any], *parcels: Parcel) -> DeliveryError:
-    with pytest.raises(DeliveryError) as caught:
-        delivered(action, *parcels)
-    assert "007" not in str(caught.value)
-    return caught.value
-
+from fifhir.sinks.http import seconds
+from tests.delivering import EVENT, delivered, faults, parcel, refused, sink
+from tests.web import Server
 
 # file
 
@@ -302,44 +243,6 @@ def test_an_event_is_appended_once(tmp_path: Path) -> None:
 
 
 # webhook, OAuth2 and fhir
-
-
-class Server:
-    """Answers with what `answer` says of a path and a body; remembers everything."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, dict[str, str], bytes]] = []
-        self.answer: Callable[[str, bytes], tuple[int, dict[str, str], bytes]]
-        self.answer = lambda path, body: (200, {}, b"")
-        mine = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                mine.seen.append((self.path, dict(self.headers), body))
-                status, headers, said = mine.answer(self.path, body)
-                if status == 0:  # the connection breaks
-                    self.close_connection = True
-                    return
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(said)))
-                self.end_headers()
-                self.wfile.write(said)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture

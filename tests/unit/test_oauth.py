@@ -23,8 +23,8 @@ class Endpoint:
         self.now = 1000.0
         self.lines: list[str] = []
 
-    async def ask(self, url: str, form: bytes) -> tuple[int, bytes]:
-        self.asked.append(parse_qs(form.decode()))
+    async def ask(self, grant: Grant) -> tuple[int, bytes]:
+        self.asked.append(parse_qs(grant.form().decode()))
         await asyncio.sleep(0)
         return self.status, b'{"access_token":"%d","expires_in":%b}' % (
             len(self.asked), self.life.encode(),
