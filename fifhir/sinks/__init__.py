@@ -11,6 +11,7 @@ from msgspec import Struct
 from fifhir.logs import Write
 from fifhir.parcel import Sink
 from fifhir.sinks.database import DatabaseConfig, DatabaseSink
+from fifhir.sinks.email import EmailConfig, EmailSink
 from fifhir.sinks.event_store import EventStoreConfig, EventStoreSink
 from fifhir.sinks.exec import ExecConfig, ExecSink
 from fifhir.sinks.fhir import FhirConfig, FhirSink
@@ -22,6 +23,7 @@ from fifhir.sinks.webhook import WebhookConfig, WebhookSink
 
 ActionConfig: TypeAlias = (
     DatabaseConfig
+    | EmailConfig
     | EventStoreConfig
     | ExecConfig
     | FhirConfig
@@ -37,7 +39,7 @@ CONFIGS: dict[str, type[Struct]] = {
 }
 """What each action may be told, by its name."""
 
-LATER = frozenset({"email", "queue"})
+LATER = frozenset({"queue"})
 """Actions of the same format that this release does not carry out: refused, never ignored."""
 
 
@@ -49,6 +51,8 @@ def make(config: ActionConfig, route: str, write: Write, web: Web) -> Sink:  # n
     match config:
         case DatabaseConfig():
             return DatabaseSink(config)
+        case EmailConfig():
+            return EmailSink(config)
         case EventStoreConfig():
             return EventStoreSink(config)
         case ExecConfig():

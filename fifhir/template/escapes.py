@@ -10,11 +10,15 @@ from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
 from fifhir import escape
+from fifhir.errors import TemplateFault
 
-Escape: TypeAlias = Literal["none", "url", "json", "header", "hl7"]
+Escape: TypeAlias = Literal["none", "url", "json", "header", "address", "topic", "hl7"]
 
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _DELIMITERS = rb"|^~\&"
+_ATOMS = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]"  # RFC 5322, 3.2.3
+_ADDRESS = re.compile(rf"(?:{_ATOMS}*@)?{_ATOMS}*|(?:{_ATOMS}| )*")
+_NO_WORD = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class Escaped(str):
@@ -48,6 +52,19 @@ def _header(value: Any) -> str:
     return _CONTROLS.sub(" ", shown(value))
 
 
+def _address(value: Any) -> str:
+    """A value is one address at most: it cannot name a second recipient."""
+    text = shown(value)
+    if not _ADDRESS.fullmatch(text):
+        raise TemplateFault("a value is neither an address nor a plain name")
+    return text
+
+
+def _topic(value: Any) -> str:
+    """A value is one word of a topic: what brokers would take for structure becomes `_`."""
+    return _NO_WORD.sub("_", shown(value))
+
+
 def _hl7(value: Any) -> str:
     return escape.encode(shown(value), _DELIMITERS)
 
@@ -67,5 +84,7 @@ ESCAPES: dict[Escape, Callable[[Any], str]] = {
     "url": _url,
     "json": as_json,
     "header": _header,
+    "address": _address,
+    "topic": _topic,
     "hl7": _hl7,
 }
