@@ -1,8 +1,8 @@
 """`make fhir-judge`: HAPI's validator over every bundle of the corpus, with US Core 6.1.0.
 
 It is the strictest judge: structure, terminology, invariants and references, each resource by the
-profiles it claims. An error counts unless `explained.csv` says why it stays. Status 1 with errors,
-2 where the judge could not sit, which is said aloud.
+profiles it claims. An error counts unless `explained.csv` says why it stays. FHIR_JUDGE_EVERY=10
+lets it see every tenth bundle. Status 1 with errors, 77 where it could not sit, which is said aloud.
 """
 
 import csv
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,9 +29,10 @@ from fifhir.intake import Feed, read
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 LIBRARIES = ROOT / "build" / "fhir-judge"
-FETCH_SECONDS, JUDGE_SECONDS = 900, 1800
+FETCH_SECONDS = 900
+NOT_RUN = 77  # as automake has it: .ci/run lists it among what was not run
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_PLACE = re.compile(r"\[\d+\]|/\*|\*/|Bundle\.entry\.resource/?")
+_PLACE = re.compile(r"Bundle\.entry\[\d+\]\.resource/?|\[\d+\]|\*/?|/")
 
 
 class Missing(Exception):
@@ -147,7 +149,7 @@ def main() -> int:
         return _sit(shared("corpus", "FIFHIR_CORPUS"))
     except Missing as lack:
         print(f"!!! NOT RUN: the third judge of our FHIR cannot sit: {lack}", file=sys.stderr)
-        return 2
+        return NOT_RUN
 
 
 def _sit(corpus: Path) -> int:
@@ -156,7 +158,8 @@ def _sit(corpus: Path) -> int:
     given: list[str] = []
     judged: set[str] = set()
     with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
-        for name, text in bundles(corpus):
+        every = int(os.environ.get("FHIR_JUDGE_EVERY", "1"))
+        for name, text in islice(bundles(corpus), 0, None, every):
             given.append(name)
             file.write(f"{name}\t{text}\n")
         file.flush()
