@@ -1,21 +1,21 @@
 """The `fhir` action: the event as one transaction to a FHIR R4 server."""
 
-import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from fifhir.errors import DeliveryError
+from fifhir.fhir.answer import confirm, refused
 from fifhir.fhir.bundle import Strategy, to_bundle
+from fifhir.fhir.datatypes import Json
 from fifhir.parcel import Parcel
 from fifhir.schema import Faults
 from fifhir.sinks import http
-from fifhir.sinks.http import Answer, HttpConfig, Web
+from fifhir.sinks.http import HttpConfig, Web
 
 _JSON = "application/fhir+json"
-_CODE = re.compile(r"[a-z-]{1,40}")  # of an issue (IssueType); nothing else of an answer is told
-_CODES_TOLD = 5
+_CONFLICT = 409  # another transaction was quicker; the same bundle may do the next time
 _STRATEGIES: dict[str, Strategy] = {
     "create": "conditional_create",
     "update": "conditional_update",
@@ -62,7 +62,7 @@ class FhirSink:
         self._web = web
         self._url = config.endpoint.rstrip("/")
         self._strategy = _STRATEGIES[config.operation]
-        self._statuses = config.statuses()
+        self._statuses = config.statuses() | {_CONFLICT}
         self._headers = {
             "Content-Type": _JSON,
             "Accept": _JSON,
@@ -71,53 +71,25 @@ class FhirSink:
         }
 
     async def deliver(self, parcel: Parcel) -> None:
-        """The server says that every entry of the transaction was carried out."""
-        body = self._bundle(parcel)
+        """The server says that every entry of the bundle was carried out."""
+        bundle = self._bundle(parcel)
+        body = msgspec.json.encode(bundle)
         answer = await self._web.call_as(
             *(self._config, "POST", self._url, body, self._headers), keep=http.KEPT
         )
         if refusal := http.refused(answer, self._statuses):
-            text = f"{refusal}{_codes(answer)}"
+            text = f"{refusal}{refused(answer.status, answer.body, bundle)}"
             raise DeliveryError(
                 *(refusal.kind, text), retryable=refusal.retryable, retry_after=refusal.retry_after
             )
-        _confirm(answer)
+        confirm(answer.body, bundle)
 
     async def close(self) -> None:
         """The connections are the worker's, not the action's."""
 
-    def _bundle(self, parcel: Parcel) -> bytes:
+    def _bundle(self, parcel: Parcel) -> Json:
         try:
-            return msgspec.json.encode(to_bundle(parcel.written.document, self._strategy).bundle)
+            return to_bundle(parcel.written.document, self._strategy).bundle
         except ValueError as fault:
             text = f"an event of type {parcel.written.type} has nothing FHIR could be told"
             raise DeliveryError("client_error", text) from fault
-
-
-def _confirm(answer: Answer) -> None:
-    """A 200 may hold failures, or be a proxy's page: only a transaction's response confirms."""
-    document = _document(answer)
-    if document.get("resourceType") != "Bundle" or document.get("type") != "transaction-response":
-        raise DeliveryError("ambiguous", "the answer is no transaction-response", retryable=True)
-    for entry in document.get("entry") or ():
-        response = entry.get("response") if isinstance(entry, dict) else None
-        status = str(response.get("status")) if isinstance(response, dict) else ""
-        if not status.startswith("2"):
-            raise DeliveryError("client_error", "an entry of the transaction was not carried out")
-
-
-def _codes(answer: Answer) -> str:
-    """The codes of the issues that an OperationOutcome tells; never its texts."""
-    issues = _document(answer).get("issue")
-    listed = issues if isinstance(issues, list) else []
-    told = [str(each.get("code")) for each in listed if isinstance(each, dict)]
-    known = list(dict.fromkeys(code for code in told if _CODE.fullmatch(code)))
-    return f" ({', '.join(known[:_CODES_TOLD])})" if known else ""
-
-
-def _document(answer: Answer) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

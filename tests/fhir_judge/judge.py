@@ -2,7 +2,7 @@
 
 It is the strictest judge: structure, terminology, invariants and references, each resource by the
 profiles it claims. An error counts unless `explained.csv` says why it stays. FHIR_JUDGE_EVERY=10
-lets it see every tenth bundle. Status 1 with errors, 77 where it could not sit, which is said aloud.
+lets it see every tenth bundle. Status 1 with errors, 77 where it could not sit; it says why.
 """
 
 import csv

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sqlite3
 import stat
 import time
@@ -350,17 +351,20 @@ def test_retry_after_is_read_in_both_forms_and_nonsense_is_not() -> None:
 
 
 FHIR = {"type": "fhir", "operation": "upsert"}
-DONE = json.dumps(
-    {
-        "resourceType": "Bundle",
-        "type": "transaction-response",
-        "entry": [{"response": {"status": "201 Created"}}],
-    }
-).encode()
+
+
+def done(given: bytes, *statuses: str) -> bytes:
+    """A server's response to a transaction; every entry was created but the first ones."""
+    entries: list[dict[str, Any]] = [{"response": {"status": each}} for each in statuses]
+    count = len(json.loads(given)["entry"])
+    entries += [{"response": {"status": "201 Created"}}] * (count - len(entries))
+    return json.dumps(
+        {"resourceType": "Bundle", "type": "transaction-response", "entry": entries}
+    ).encode()
 
 
 def test_fhir_gets_the_same_transaction_each_time(server: Server) -> None:
-    server.answer = lambda path, body: (200, {}, DONE)
+    server.answer = lambda path, body: (200, {}, done(body))
     delivered({**FHIR, "endpoint": f"{server.url}/r4/"}, parcel(), parcel())
     (path, headers, first), (_, _, second) = server.seen
     assert path == "/r4"
@@ -373,11 +377,26 @@ def test_fhir_gets_the_same_transaction_each_time(server: Server) -> None:
     ("status", "body", "kind", "text"),
     [
         (422, b'{"issue":[{"code":"structure","diagnostics":"007"}]}', "client_error", "structure"),
-        (422, b'{"issue":[{"code":"007 is wrong"},{"code":"value"}]}', "client_error", "(value)"),
+        (
+            422,
+            b'{"issue":[{"code":"007 is wrong"},{"code":"value"}]}',
+            "client_error",
+            r"\(value\)",
+        ),
         (422, b"<html>007", "client_error", "422"),
+        (412, b"{}", "client_error", "the condition matches several resources"),
+        (409, b"{}", "client_error", "something else is being done with it"),
+        (
+            *(400, b'{"issue":[{"expression":["Bundle.entry[1].resource.ofType(007).x"]}]}'),
+            *("client_error", r"400; entry 1 \(\w+\)"),
+        ),
+        (400, b'{"issue":[{"expression":["Bundle.entry[99].x"]},7],"x":1}', "client_error", "400"),
         (200, b"<html>a proxy's page", "ambiguous", "transaction-response"),
-        (200, DONE.replace(b"201", b"500"), "client_error", "entry"),
-        (200, DONE[:40], "ambiguous", "transaction-response"),
+        (200, b'{"resourceType":"Bundle","type":"transaction-resp', "ambiguous", "response"),
+        (
+            *(200, b'{"resourceType":"Bundle","type":"transaction-response","entry":[]}'),
+            *("ambiguous", r"\d entries were sent and 0 answered"),
+        ),
         (503, b"", "server_error", "503"),
     ],
 )
@@ -387,7 +406,45 @@ def test_only_a_transaction_response_confirms(
     server.answer = lambda path, given: (status, {}, body)
     fault = refused({**FHIR, "endpoint": server.url})
     assert fault.kind == kind
-    assert text in str(fault)
+    assert re.search(text, str(fault))
+    assert "007" not in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "kind", "again", "text"),
+    [
+        (("412 Multiple",), "client_error", False, r"entry 0 \(\w+\) 412: the condition matches"),
+        (("409",), "client_error", True, r"entry 0 \(\w+\) 409: something else"),
+        (
+            ("200", "422"),
+            "client_error",
+            False,
+            r"1 of \d entries were not carried out: entry 1 ",
+        ),
+        (("500", "503"), "server_error", True, r"entry 1 \(\w+\) 503"),
+        (("409", "422"), "client_error", False, r"2 of \d"),
+        (("", "2000"), "client_error", False, r"entry 1 \(\w+\) 0"),
+    ],
+)
+def test_every_entry_of_a_response_is_looked_at(
+    server: Server, statuses: tuple[str, ...], kind: str, again: bool, text: str
+) -> None:
+    server.answer = lambda path, given: (200, {}, done(given, *statuses))
+    fault = refused({**FHIR, "endpoint": server.url})
+    assert (fault.kind, fault.retryable) == (kind, again)
+    assert re.search(text, str(fault))
+
+
+def test_a_conflict_is_tried_again(server: Server) -> None:
+    answers = iter([(409, b"{}"), (200, None)])
+
+    def answer(path: str, given: bytes) -> tuple[int, dict[str, str], bytes]:
+        status, body = next(answers)
+        return status, {}, body if body is not None else done(given)
+
+    server.answer = answer
+    assert refused({**FHIR, "endpoint": server.url}).retryable
+    delivered({**FHIR, "endpoint": server.url}, parcel())
 
 
 def test_an_event_without_a_patient_is_not_for_fhir(server: Server) -> None:
