@@ -20,8 +20,6 @@ from fifhir.message import Message, Scribe, open_message, uuid_text
 from fifhir.profile import DEFAULT, Profile
 from fifhir.profile.choosing import Choice, Profiles, Sender
 from fifhir.store import Recorded
-from fifhir.workflow.engine import Workflow
-from fifhir.workflow.outcome import Outcome
 from fifhir.written import Written
 
 _MARKS = (b"MSH", b"FHS", b"BHS", b"BTS", b"FTS")  # what begins or ends a message in a stream
@@ -122,44 +120,19 @@ def _routable(name: str, json: bytes, source: str) -> Written:
 
 
 async def record(
-    raw: bytes, feed: Feed, journal: Journal, answer: Answer, plain: Written | None = None
-) -> tuple[Written, Recorded]:
-    """Read one message and put it into the journal, from where it is delivered.
-
-    `plain` is what `read_plain` has made of it already.
-
-    When this returns, the message and its `answer` are committed, or the same message was before
-    and its answer is told. Raises MessageError and StoreError; then nothing is promised.
-    """
-    written = plain or read_written(raw, feed)
-    [recorded] = await record_all([(raw, written)], journal, answer)
-    return written, recorded
-
-
-async def record_all(
     messages: Iterable[tuple[bytes, Written]], journal: Journal, answer: Answer
 ) -> list[Recorded]:
-    """The same for messages that were read already, with one commit: all of them or none."""
+    """Put messages into the journal, from where they are delivered.
+
+    When this returns, they and their `answer` are committed in one commit; of one that was before,
+    the answer is told that it had then. Raises StoreError; then nothing is promised.
+    """
     return await journal.record(
         [
             Accepted(written, raw, hashlib.sha256(raw).digest(), answer(written))
             for raw, written in messages
         ]
     )
-
-
-async def accept(
-    raw: bytes, feed: Feed, workflow: Workflow, plain: Written | None = None
-) -> tuple[Written, Outcome]:
-    """Read one message and run every route its event matches; both are told.
-
-    `plain` is what `read_plain` has made of it already.
-
-    When this returns, every action of every matched route has been tried and the outcome says
-    how each one went.
-    """
-    written = plain or read_written(raw, feed)
-    return written, await workflow.run(written, raw)
 
 
 def _identity(message: Message, source: str) -> str:

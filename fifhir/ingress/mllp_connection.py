@@ -9,7 +9,8 @@ still comes: closing at once would send a reset, which may overtake those answer
 import asyncio
 import math
 from collections import deque
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeAlias
 
 from fifhir.ingress.crowd import Crowd, has_unread
 from fifhir.listener import ListenerSettings
@@ -23,10 +24,14 @@ WRITE_TIMEOUT = 30.0  # seconds a peer may leave its answers untaken
 LINGER = 2.0  # seconds what a peer still sends is dropped
 
 
-class Receiver(Protocol):
-    """What answers messages: frames, none, or None for close."""
+Reply: TypeAlias = bytes | None
+"""Frames, none, or None for close."""
 
-    async def answer(self, message: bytes) -> bytes | None: ...
+
+class Receiver(Protocol):
+    """What answers messages, at once where it need not wait."""
+
+    def answer(self, message: bytes) -> Reply | Coroutine[Any, Any, Reply]: ...
     def fail(self, reason: str) -> None: ...
 
 
@@ -51,10 +56,10 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """The protocol object of one accepted socket.
 
-    `queue` holds the messages read and not begun; `task` works it off. `since` is when the frame
-    now being read began, or the last one ended; `started` when the message at hand began to run.
-    A `leaving` connection takes the frame that has begun and no more. Once `deaf` nothing is
-    read; `lingering` it only waits for the peer to close.
+    `queue` holds the messages read and not begun; `task` waits for the answer to one. `since` is
+    when the frame now being read began, or the last one ended; `started` when the message at hand
+    began to run. A `leaving` connection takes the frame that has begun and no more. Once `deaf`
+    nothing is read; `lingering` it only waits for the peer to close.
     """
 
     __slots__ = (
@@ -138,53 +143,55 @@ class Connection(asyncio.Protocol):
     def _settle(self) -> None:
         """Whatever can go on goes on; what is done leaves."""
         if self.queue and self.task is None and self.writable:
-            self.task = self.listener.crowd.spawn(self._work())
-        elif self.deaf and not self.queue and self.task is None:
+            self._answer()
+        if self.deaf and not self.queue and self.task is None:
             self._leave()
         self._set_reading()
 
-    async def _work(self) -> None:
-        """The messages that wait are answered, as long as the peer takes the answers."""
-        budget, going_on = BURST, True
+    def _answer(self) -> None:
+        """Messages are answered as long as none has to wait, and the peer takes the answers."""
+        listener, budget = self.listener, BURST
+        while self.queue and self.writable and budget and self.task is None:
+            budget -= 1
+            message = self.queue.popleft()
+            try:
+                reply = listener.receiver.answer(message)
+            except Exception as error:
+                listener.fail(error)
+                reply = None
+            if reply is None or isinstance(reply, bytes):
+                self._end(message, reply)
+            else:
+                self.started = listener.now
+                self.task = listener.crowd.spawn(self._wait(message, reply))
+        self._flush()
+        if self.queue and self.writable and self.task is None:
+            listener.loop.call_soon(self._settle)
+
+    async def _wait(self, message: bytes, coming: Coroutine[Any, Any, Reply]) -> None:
+        """The message is answered when its answer is there; then come those behind it."""
+        reply = None
         try:
-            while self.queue and self.writable and going_on:
-                if not budget:
-                    budget = BURST
-                    await asyncio.sleep(0)
-                    continue
-                budget -= 1
-                going_on = await self._answer(self.queue.popleft())
-        except asyncio.CancelledError:
-            going_on = False
-            raise
+            reply = await coming
         except Exception as error:
-            going_on = False
             self.listener.fail(error)
         finally:
             self.task = None
-            if not going_on:
-                self._empty_queue()
-                self.deaf = True
+            self.started = math.inf
+            self._end(message, reply)
             self._flush()
             self._settle()
 
-    async def _answer(self, message: bytes) -> bool:
-        """The message has run and, if that is due, is answered; False: no promise, close."""
-        listener = self.listener
-        self.started = listener.now
-        try:
-            answer = await listener.receiver.answer(message)
-        finally:
-            self.started = math.inf
-            listener.held -= len(message)
-            if not self.framer.begun:
-                self.since = listener.now
-        if answer is None:
-            return False
-        if not self.out:
-            listener.loop.call_soon(self._flush)  # if the next message takes longer
-        self.out.append(answer)
-        return True
+    def _end(self, message: bytes, reply: Reply) -> None:
+        """The message has run. Its answer is about to be written; without one, nothing follows."""
+        self.listener.held -= len(message)
+        if not self.framer.begun:
+            self.since = self.listener.now
+        if reply is None:
+            self._empty_queue()
+            self.deaf = True
+        elif reply:
+            self.out.append(reply)
 
     def _flush(self) -> None:
         """The answers there are so far are written together."""

@@ -6,7 +6,9 @@ Content that fails again when sent again is refused with AE or AR; our own troub
 at all, so that the sender sends the message again.
 """
 
-from typing import TypeAlias
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, TypeAlias
 
 from fifhir import ack, intake
 from fifhir.batch import split
@@ -24,9 +26,13 @@ from fifhir.scoreboard import Slab
 from fifhir.stencil import Stencil, Stencils
 from fifhir.store import Repeat
 from fifhir.workflow.engine import Workflow
+from fifhir.workflow.outcome import Outcome
 from fifhir.written import Written
 
 Found: TypeAlias = tuple[Stencil, bytes]
+Accept: TypeAlias = Callable[[], bytes]
+Reply: TypeAlias = bytes | None
+"""The frames to send back, empty if the message wants none; None: no promise, close."""
 
 
 class Receiver:
@@ -56,29 +62,29 @@ class Receiver:
         self._sampler = Sampler(catalogue, slab)
         self._log = log
 
-    async def answer(self, message: bytes) -> bytes | None:
-        """The frames to send back, none for a message that wants none; None: no promise, close."""
+    def answer(self, message: bytes) -> Reply | Coroutine[Any, Any, Reply]:
+        """What to send back; a coroutine of it where that has to wait for something."""
         found = self._stencils.find(message)
         if found is None and (wrong := ack.fault(ack.header(message))):
             return self._refuse(message, wrong)
         try:
-            answer = await self._take(message, found)
+            raw, written = self._read(message)
         except MessageError as fault:
             return self._refuse(message, fault)
-        if answer is None and self._trouble:
-            return self._acknowledge(message, self._trouble)
-        return answer
-
-    async def _take(self, message: bytes, found: Found | None) -> bytes | None:
-        """The acknowledgment of a message that is accepted; None if that failed, for our part."""
-        plain = intake.read_plain(message, self._feed)
-        raw = _only(message) if plain is None else message
+        reply = partial(self._accept, message, found)
         if self._journal is not None:
-            return await self._record(raw, plain, self._accept(message, found), self._journal)
-        if not await self._run(raw, plain):
-            return None
-        self._count("accepted")
-        return self._accept(message, found)
+            return self._record(raw, written, reply, self._journal)
+        outcome = self._workflow.start(written, raw)
+        if isinstance(outcome, Outcome):
+            return self._told(raw, written, reply, outcome)
+        return self._run(raw, written, reply, outcome)
+
+    def _read(self, message: bytes) -> tuple[bytes, Written]:
+        """The message of a frame, and its event."""
+        if plain := intake.read_plain(message, self._feed):
+            return message, plain
+        raw = _only(message)
+        return raw, intake.read_written(raw, self._feed)
 
     def fail(self, reason: str) -> None:
         """A message gets no answer: that is our own trouble."""
@@ -98,31 +104,38 @@ class Receiver:
         self._note(wrong)
         return self._acknowledge(message, wrong)
 
-    async def _run(self, raw: bytes, plain: Written | None) -> bool:
-        """Whether every action was confirmed or kept."""
-        written, outcome = await intake.accept(raw, self._feed, self._workflow, plain)
+    async def _run(
+        self, raw: bytes, written: Written, reply: Accept, running: Coroutine[Any, Any, Outcome]
+    ) -> Reply:
+        return self._told(raw, written, reply, await running)
+
+    def _told(self, raw: bytes, written: Written, reply: Accept, outcome: Outcome) -> Reply:
+        """The acknowledgment, if every action was confirmed or kept."""
         count(self._slab, self._catalogue, written, outcome)
         self._sampler.look(raw, self._feed, written.type)
-        if not outcome.success:
-            self.fail("action_failed")
-        return outcome.success
+        if outcome.success:
+            self._count("accepted")
+            return reply()
+        self.fail("action_failed")
+        return self._not_now(raw)
 
-    async def _record(
-        self, raw: bytes, plain: Written | None, reply: bytes, journal: Journal
-    ) -> bytes | None:
-        """The acknowledgment of a message that is in the journal; None if it is not."""
-        feed = self._feed
+    async def _record(self, raw: bytes, written: Written, reply: Accept, journal: Journal) -> Reply:
+        """The acknowledgment of a message that is in the journal."""
+        answer = reply()
         try:
-            written, recorded = await intake.record(raw, feed, journal, lambda _: reply, plain)
+            [recorded] = await intake.record([(raw, written)], journal, lambda _: answer)
         except StoreError as fault:
             self.fail(f"store {fault.kind}")
-            return None
-        self._sampler.look(raw, feed, written.type)
+            return self._not_now(raw)
+        self._sampler.look(raw, self._feed, written.type)
         self._count("accepted")
         if isinstance(recorded, Repeat):
             self._slab.add(self._catalogue.duplicates)
             return recorded.answer
-        return reply
+        return answer
+
+    def _not_now(self, message: bytes) -> Reply:
+        return self._acknowledge(message, self._trouble) if self._trouble else None
 
     def _note(self, wrong: MessageError) -> None:
         self._count("rejected" if wrong.code in ack.REJECTING else "error")

@@ -239,7 +239,7 @@ class Runner:
     async def _record(self, messages: Sequence[Read], report: Report, journal: Journal) -> None:
         """The messages are in the journal, for the first time or not; a Problem if none is."""
         try:
-            recorded = await intake.record_all(messages, journal, _told)
+            recorded = await intake.record(messages, journal, _told)
         except StoreError as fault:
             raise Problem(
                 503,

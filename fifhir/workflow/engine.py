@@ -6,9 +6,9 @@ failed, and then nobody may be promised anything.
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from time import monotonic, perf_counter
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -124,18 +124,36 @@ class Workflow:
     async def run(
         self, written: Written, raw: bytes, *, dry_run: bool = False, grave: Grave | None = None
     ) -> Outcome:
-        """Every action of every matching route has been tried, whatever failed.
+        """What `start` promises has come true."""
+        started = self.start(written, raw, dry_run=dry_run, grave=grave)
+        return started if isinstance(started, Outcome) else await started
 
-        Routes run side by side, the actions of one in their order. With `dry_run` no sink is
-        touched: the outcome says what would have run. Dead letters go into `grave`, if there is
-        one, instead of the store.
+    def start(
+        self, written: Written, raw: bytes, *, dry_run: bool = False, grave: Grave | None = None
+    ) -> Outcome | Coroutine[Any, Any, Outcome]:
+        """The outcome if no action has to run, else what runs every action of every matching route.
+
+        Routes run side by side, the actions of one in their order, whatever failed. With `dry_run`
+        no sink is touched: the outcome says what would have run. Dead letters go into `grave`, if
+        there is one, instead of the store.
         """
         routes, undecided = self._index.find(written)
         for route, reason in undecided:
             self._tell(route.name, reason)
-        names = tuple(route.name for route in routes)
+        if not routes:
+            return Outcome((), (), len(undecided))
         if dry_run or self.dry_run:
-            return Outcome(names, tuple(_skipped(routes)), len(undecided))
+            return Outcome(_names(routes), tuple(_skipped(routes)), len(undecided))
+        return self._run_routes(routes, len(undecided), written, raw, grave)
+
+    async def _run_routes(
+        self,
+        routes: Sequence[_Route],
+        undecided: int,
+        written: Written,
+        raw: bytes,
+        grave: Grave | None,
+    ) -> Outcome:
         if sum([route.distant for route in routes]) > 1:
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -144,7 +162,8 @@ class Workflow:
             done = [task.result() for task in tasks]
         else:
             done = [await self._run(route, written, raw, grave) for route in routes]
-        return Outcome(names, tuple([each for results in done for each in results]), len(undecided))
+        results = tuple([each for results in done for each in results])
+        return Outcome(_names(routes), results, undecided)
 
     def _tell(self, route: str, reason: str) -> None:
         """The log says once a minute that a route's condition had no answer."""
@@ -309,6 +328,10 @@ def _given_up(route: _Route, written: Written, raw: bytes, attempts: int) -> Ite
         kind, text = TRANSFORM, str(fault)
     for parcel in _parcels(route, written, raw):
         yield _letter(parcel, Undelivered(kind, text, attempts))
+
+
+def _names(routes: Iterable[_Route]) -> tuple[str, ...]:
+    return tuple([route.name for route in routes])
 
 
 def _skipped(routes: Iterable[_Route]) -> Iterable[ActionResult]:
