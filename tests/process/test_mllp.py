@@ -297,7 +297,7 @@ def test_connections_are_spread_over_the_workers(mllp: Mllp) -> None:
     assert daemon.metric("fi_fhir_mllp_connections") == 16
     victim = daemon.pids()[0]
     os.kill(victim, signal.SIGKILL)
-    daemon.until(lambda: daemon.metric("fi_fhir_mllp_connections") == 8)
+    daemon.until(lambda: 4 <= daemon.metric("fi_fhir_mllp_connections") <= 12)
     for peer in peers:
         peer.close()
 
