@@ -51,6 +51,13 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
             "--insecure", help="Listen beyond this machine although nobody is authenticated."
         ),
     ] = False,
+    check_destination: Annotated[
+        bool,
+        typer.Option(
+            "--check-destination",
+            help="Only prove that the FHIR servers of the workflow are idempotent, and end.",
+        ),
+    ] = False,
 ) -> None:
     """Take HL7 v2 over HTTP and MLLP, run every event through the workflow, until SIGTERM.
 
@@ -74,6 +81,10 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
         "observability.metrics_port": metrics_port,
     }
     first = load(config, os.environ, flags)
+    if check_destination:
+        from fifhir.cli.destination import check_all
+
+        raise typer.Exit(check_all(_workflow(first)))
     watched = first.observability
     style = "console" if watched.log_format == "text" else watched.log_format
     log = Log(1, watched.log_level, style)

@@ -16,7 +16,7 @@ from fifhir.sinks.http import HttpConfig, Web
 
 _JSON = "application/fhir+json"
 _CONFLICT = 409  # another transaction was quicker; the same bundle may do the next time
-_STRATEGIES: dict[str, Strategy] = {
+STRATEGIES: dict[str, Strategy] = {
     "create": "conditional_create",
     "update": "conditional_update",
     "upsert": "put",
@@ -51,6 +51,11 @@ class FhirConfig(
             yield ("endpoint",), "expected a base URL without templates and query"
 
 
+def headers(config: FhirConfig) -> dict[str, str]:
+    """What every request to the server says of itself."""
+    return {"Content-Type": _JSON, "Accept": _JSON, "User-Agent": config.user_agent}
+
+
 class FhirSink:
     """Carries out one `fhir` action of one route."""
 
@@ -61,14 +66,9 @@ class FhirSink:
         self._config = config
         self._web = web
         self._url = config.endpoint.rstrip("/")
-        self._strategy = _STRATEGIES[config.operation]
+        self._strategy = STRATEGIES[config.operation]
         self._statuses = config.statuses() | {_CONFLICT}
-        self._headers = {
-            "Content-Type": _JSON,
-            "Accept": _JSON,
-            "Prefer": "return=minimal",
-            "User-Agent": config.user_agent,
-        }
+        self._headers = headers(config) | {"Prefer": "return=minimal"}
 
     async def deliver(self, parcel: Parcel) -> None:
         """The server says that every entry of the bundle was carried out."""

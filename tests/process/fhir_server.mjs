@@ -11,7 +11,10 @@ for (const file of SEARCH_PARAMETER_BUNDLE_FILES) indexSearchParameterBundle(rea
 const router = new FhirRouter();
 const store = new MemoryRepository();
 
+const capabilities = { resourceType: 'CapabilityStatement', status: 'active', fhirVersion: '4.0.1', format: ['json'] };
+
 async function answer(request, response) {
+  if (request.url === '/metadata') return response.end(JSON.stringify(capabilities));
   let text = '';
   for await (const piece of request) text += piece;
   const url = new URL(request.url, 'http://localhost');

@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,20 @@ def test_five_times_is_as_once(server: Server, strategy: str) -> None:
     for _ in range(4):
         assert set(server.send(bundle)) == {"200"}
     assert server.count() == once
+
+
+@pytest.mark.parametrize("operation", ["create", "update", "upsert"])
+def test_the_server_is_proven_before_go_live(
+    server: Server, tmp_path: Path, operation: str
+) -> None:
+    action = {"type": "fhir", "endpoint": f"http://127.0.0.1:{server.port}", "operation": operation}
+    file = tmp_path / "workflow.yaml"
+    file.write_text(json.dumps({"name": "w", "routes": [{"name": "all", "actions": [action]}]}))
+    command = [sys.executable, "-m", "fifhir", "serve", "--check-destination", "-w", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 of 1 FHIR destinations proven" in done.stdout
+    assert server.ask("GET", "/Organization?_summary=count&_total=accurate")["total"] == 0
 
 
 def test_references_lead_to_what_was_written(server: Server) -> None:
