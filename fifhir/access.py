@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import inf
 
 from msgspec import Struct
@@ -19,6 +19,7 @@ SCOPES = ("parse", "workflow", "replay", "admin", "metrics")
 ALL = frozenset(SCOPES)
 PREFIX = "fifhir_"  # lets scanners for leaked secrets find one
 KEYS_LIMIT = 1000
+CHALLENGE = 'WWW-Authenticate: Bearer realm="fi-fhir"'
 MOST = 10_000_000  # requests a minute that a limit may be
 
 _LINE = re.compile(
@@ -62,9 +63,9 @@ class Keyring:
         self._keys = tuple((key.digest, caller) for key, caller in callers if key.digest)
         self._identities = {key.identity: caller for key, caller in callers if key.identity}
 
-    def find(self, token: bytes) -> Caller | None:
-        """Whose key this token is. Each is compared, in the same time whether it is the one."""
-        digest, found = hashlib.sha256(token).digest(), None
+    def find(self, given: bytes) -> Caller | None:
+        """Whose key this is. Each is compared, in the same time whether it is the one."""
+        digest, found = hashlib.sha256(given).digest(), None
         for known, caller in self._keys:
             if hmac.compare_digest(known, digest):
                 found = caller
@@ -114,8 +115,14 @@ def _key(line: str) -> Key | str:
     return Key(caller, bytes.fromhex(digest or ""), identity or "")
 
 
+def token(headers: Mapping[bytes, bytes]) -> bytes:
+    """What a request came with, names in lower case (RFC 6750, 2.1, or X-API-Key); or nothing."""
+    scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+    return given.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"").strip()
+
+
 def new_key(name: str, scopes: Iterable[str]) -> tuple[str, str]:
     """A new key, shown this once, and the line that admits it."""
-    token = PREFIX + secrets.token_urlsafe(32)
-    digest = hashlib.sha256(token.encode()).hexdigest()
-    return token, f"{name}:{','.join(scopes)}:sha256:{digest}"
+    made = PREFIX + secrets.token_urlsafe(32)
+    digest = hashlib.sha256(made.encode()).hexdigest()
+    return made, f"{name}:{','.join(scopes)}:sha256:{digest}"

@@ -93,6 +93,13 @@ class Server(TlsKeys, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "come in without one, as probes do, and then needs a key for all that needs one."
         ),
     ] = "required"
+    reload_on_change: Annotated[
+        bool,
+        Meta(
+            description="Whether a change of the settings' file, or of the workflow, a profile, a "
+            "certificate or a secret's file that it names, is a reload, as HUP is."
+        ),
+    ] = True
     insecure: Annotated[
         bool,
         Meta(description="Listen beyond this machine although requests are not authenticated."),
@@ -239,6 +246,21 @@ class Observability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Metrics, status and logs."""
 
     metrics_enabled: Annotated[bool, Meta(description="Whether to listen on metrics_port.")] = True
+    metrics_host: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Address or name where metrics and status are. Beyond this machine they "
+            "need a key with the scope metrics, or metrics_insecure.",
+        ),
+    ] = "127.0.0.1"
+    metrics_insecure: Annotated[
+        bool,
+        Meta(
+            description="Tell metrics and status to whoever reaches their port. They hold no "
+            "patient's data, but the names of routes, sources and destinations."
+        ),
+    ] = False
     metrics_port: Annotated[
         Port, Meta(description="TCP port of metrics and status; 0 takes a free one.")
     ] = 9090
@@ -273,6 +295,19 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 "authenticated; give auth.api_keys or server.tls_client_ca_file, listen on "
                 "127.0.0.1, or set server.insecure (--insecure) if the network in front of it is "
                 "trusted",
+            )
+        watched = self.observability
+        if not (
+            watched.metrics_insecure
+            or not watched.metrics_enabled
+            or self.auth.api_keys
+            or machine.is_loopback(watched.metrics_host)
+        ):
+            yield (
+                ("observability", "metrics_host"),
+                f"'{watched.metrics_host}' is reachable from other machines and metrics are not "
+                "guarded; give auth.api_keys with a key of scope metrics, listen on 127.0.0.1, or "
+                "set observability.metrics_insecure if the network in front of it is trusted",
             )
         if self.workflow.dry_run and self.mllp.enabled:
             yield (
@@ -320,6 +355,16 @@ def lay(
     path: str | None, environ: Mapping[str, str], flags: Mapping[str, object]
 ) -> tuple[document.Mapping, list[Finding]]:
     """The sources of `load` laid over each other, not read yet, and what is wrong so far."""
+    root, findings = overlaid(path, environ, flags)
+    findings += _open_files(root)
+    _hand_down(root)
+    return root, findings
+
+
+def overlaid(
+    path: str | None, environ: Mapping[str, str], flags: Mapping[str, object]
+) -> tuple[document.Mapping, list[Finding]]:
+    """As `lay`, with the names of the files that hold secrets instead of the secrets."""
     root, findings = _from_file(path, environ)
     findings += _levelled(root)
     findings += _lay_environment(root, environ)
@@ -328,8 +373,6 @@ def lay(
             section, name = key.split(".")
             text = str(given).lower() if isinstance(given, bool) else str(given)
             _lay(root, section, name, document.Scalar(f"{key} (flag)", text, plain=False))
-    findings += _open_files(root)
-    _hand_down(root)
     return root, findings
 
 

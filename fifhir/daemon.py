@@ -3,29 +3,41 @@
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import metadata
+from itertools import islice
+from socket import socket
 from typing import NamedTuple
 
 from fifhir import machine, operations, worker
 from fifhir.child import Body
-from fifhir.config import Settings
+from fifhir.config import Observability, Settings
+from fifhir.errors import ConfigError
 from fifhir.event import EVENT_TYPES
 from fifhir.frames import Frames, tell_expiry
 from fifhir.logs import Log
 from fifhir.message import TOKENIZER
 from fifhir.metrics import Catalogue
+from fifhir.notices import Notices, operator
 from fifhir.profile.choosing import Profiles
 from fifhir.rates import Rates
 from fifhir.scoreboard import Scoreboard
-from fifhir.supervisor import Limits, Plan, Supervisor
+from fifhir.supervisor import Limits, Plan, Reload, Supervisor
 from fifhir.tls import Door
 from fifhir.unread import NAMED
+from fifhir.watching import Watch
 from fifhir.workflow.engine import Workflow
 
 ROOM = 16  # workers there is always room for, if only an operator asks (TTIN)
 PORT_TAKEN = 2
+NAMED_CALLERS = 32  # keys whose names are sources of their own in the metrics
+TOLD = 20  # files, or findings, that an entry of the audit log names
+FIXED = {
+    "server": ("host", "port", "workers", "shutdown_timeout"),
+    "observability": ("metrics_enabled", "metrics_host", "metrics_port", "log_format"),
+}
+"""What takes effect at a start only."""
 
 
 class Orders(NamedTuple):
@@ -46,73 +58,173 @@ def run(
     log: Log,
     *,
     reload: Callable[[], Orders] | None = None,
+    watch: Watch | None = None,
     ready: Callable[[str], None] = lambda url: None,
 ) -> int:
     """The daemon, from binding its ports to the end of its last process; the exit status.
 
-    `reload` reads the orders again, or raises ConfigError. Ports, the number of workers and the
-    log stay what they are until the next start. `ready` is told the URL of the API once all
-    workers serve.
+    `reload` reads the orders again, or raises ConfigError; it is asked to by HUP, and when `watch`
+    sees that a file has changed. `FIXED` settings stay what they are until the next start. `ready`
+    is told the URL of the API once all workers serve.
     """
-    settings = orders.settings
-    server, watched = settings.server, settings.observability
+    server, watched = orders.settings.server, orders.settings.observability
+    frames = Frames()
     try:
         sock = machine.listen(server.host, server.port)
-        frames = Frames.listen(settings.mllp)
-        desk = (
-            machine.listen(server.host, watched.metrics_port) if watched.metrics_enabled else None
-        )
+        frames.places(orders.settings.mllp, orders.doors)
+        desk = _desk(watched) if watched.metrics_enabled else None
     except OSError as fault:
         print(f"fi-fhir: {fault}", file=sys.stderr)
         return PORT_TAKEN
+    except ConfigError as fault:
+        for finding in fault.findings:
+            print(f"fi-fhir: {finding.text}", file=sys.stderr)
+        return PORT_TAKEN
+    frames.take()
     machine.raise_file_limit()
-    build = {"version": metadata.version("fifhir"), "tokenizer": TOKENIZER}
-    catalogue = Catalogue(
-        event_types=EVENT_TYPES,
-        sources=_sources(orders),
-        routes=orders.workflow.actions,
-        endpoints=orders.workflow.endpoints,
-        listeners=frames.names,
-        segments=NAMED,
-        build=build,
-    )
-    workers = server.workers or machine.cpus()
-    board = Scoreboard(catalogue, 4 * max(workers, ROOM // 2))
-    rates = Rates(board.slots)
+    return _Daemon(orders, log, Ports(sock, desk, frames), watch).run(reload, ready)
 
-    def crew(orders: Orders) -> Body:
+
+def _desk(watched: Observability) -> socket:
+    return machine.listen(watched.metrics_host, watched.metrics_port)
+
+
+class Ports(NamedTuple):
+    """Where it listens: for the API, for operations if at all, for MLLP."""
+
+    api: socket
+    desk: socket | None
+    frames: Frames
+
+
+class _Daemon:
+    """What outlives every crew: ports, scoreboard, counts, notices."""
+
+    def __init__(self, orders: Orders, log: Log, ports: Ports, watch: Watch | None) -> None:
+        self._orders, self._log, self._ports, self._watch = orders, log, ports, watch
+        self._build = {"version": metadata.version("fifhir"), "tokenizer": TOKENIZER}
+        self._catalogue = Catalogue(
+            event_types=EVENT_TYPES,
+            sources=_sources(orders),
+            routes=orders.workflow.actions,
+            endpoints=orders.workflow.endpoints,
+            listeners=ports.frames.names,
+            segments=NAMED,
+            build=self._build,
+        )
+        self._workers = orders.settings.server.workers or machine.cpus()
+        self._board = Scoreboard(self._catalogue, 4 * max(self._workers, ROOM // 2))
+        self._rates = Rates(self._board.slots)
+        self._notices = Notices()
+        self._coming = orders
+        self._changed: tuple[str, ...] = ()
+
+    def run(self, reload: Callable[[], Orders] | None, ready: Callable[[str], None]) -> int:
+        settings, desk = self._orders.settings, self._ports.desk
+        if self._watch:
+            self._watch.reset()
+        operate = None
+        if desk:
+            door = operations.Desk.of(desk, self._board, settings, self._log)
+            operate = partial(operations.run, door)
+        plan = Plan(
+            self._crew(self._orders),
+            self._workers,
+            operate,
+            (lambda: self._reload(reload)) if reload else None,
+            lambda: self._tell(ready),
+            self._watch.changed if self._watch and settings.server.reload_on_change else _never,
+            self._ended,
+        )
+        limits = Limits(shutdown=settings.server.shutdown_timeout)
+        return Supervisor(self._board, self._log, plan, limits).run()
+
+    def _crew(self, orders: Orders) -> Body:
+        """What every worker of a crew does that works by these orders."""
         settings, profiles, workflow, door, doors = orders
-        places = frames.places(settings.mllp, doors)
-        catalogue.admit(_sources(orders), workflow.actions, workflow.endpoints)
-        for name, each in ((machine.address(sock), door), *((p.name, p.door) for p in places)):
-            tell_expiry(name, each, board, log)
-        rates.admit(key.caller.name for key in settings.auth.admitted())
-        duty = worker.Duty(sock, board, settings, profiles, workflow, log, places, door, rates)
-        return partial(worker.run, duty)
+        ports, log = self._ports, self._log
+        places = ports.frames.places(settings.mllp, doors)
+        self._catalogue.admit(
+            _sources(orders),
+            workflow.actions,
+            workflow.endpoints,
+            [place.name for place in places],
+        )
+        doors_by_name = {machine.address(ports.api): door, **{p.name: p.door for p in places}}
+        for name, each in doors_by_name.items():
+            tell_expiry(name, each, self._board, log)
+        self._rates.admit(key.caller.name for key in settings.auth.admitted())
+        duty = worker.Duty(
+            *(ports.api, self._board, settings, profiles, workflow, log, places, door),
+            *(self._rates, self._notices),
+        )
 
-    def tell() -> None:
-        where = {"operations": f"http://{machine.address(desk)}"} if desk else {}
-        where |= {"mllp": ", ".join(frames.names)} if frames.names else {}
-        url = f"{'https' if orders.door else 'http'}://{machine.address(sock)}"
-        log.info("ready", address=url, **where, workers=workers, pid=os.getpid(), **build)
+        def body(slot: int) -> int:
+            ports.frames.leave(places)
+            return worker.run(duty, slot)
+
+        return body
+
+    def _reload(self, read: Callable[[], Orders]) -> Body:
+        # What is written while we read is seen by the next look.
+        self._changed = self._watch.reset() if self._watch else ()
+        orders = read()
+        body = self._crew(orders)
+        self._coming = orders
+        return body
+
+    def _ended(self, reload: Reload) -> None:
+        """A reload is over: ports are those of the crew that serves, and the audit log knows."""
+        taken = not reload.findings
+        (self._ports.frames.take if taken else self._ports.frames.drop)()
+        details: dict[str, object] = {
+            "by": reload.by,
+            "result": "taken" if taken else "refused",
+            "files": self._changed[:TOLD],
+        }
+        if taken:
+            details |= self._differences(self._orders.settings, self._coming.settings)
+            self._log.level(self._coming.settings.observability.log_level)
+            self._orders = self._coming
+        else:
+            details["findings"] = reload.findings[:TOLD]
+        who = operator()
+        self._log.info("audit", actor=who, action="reload", **details)
+        if not self._notices.post(who, "reload", details):
+            self._log.warn("no room for the audit log", action="reload")
+
+    def _differences(self, old: Settings, new: Settings) -> dict[str, object]:
+        """Which keys came and went; what has changed but waits for a start is told."""
+        for section, names in FIXED.items():
+            for name in names:
+                was, now = (getattr(getattr(each, section), name) for each in (old, new))
+                if was != now:
+                    text = "this setting changes at the next start only"
+                    self._log.warn(text, setting=f"{section}.{name}")
+        keys = [{key.caller.name: key for key in each.auth.admitted()} for each in (old, new)]
+        changed = sorted(name for name in keys[1] if keys[1][name] != keys[0].get(name))
+        gone = sorted(keys[0].keys() - keys[1].keys())
+        return {"keys_added": changed[:TOLD], "keys_removed": gone[:TOLD]}
+
+    def _tell(self, ready: Callable[[str], None]) -> None:
+        ports, names = self._ports, self._ports.frames.names
+        where = {"operations": f"http://{machine.address(ports.desk)}"} if ports.desk else {}
+        where |= {"mllp": ", ".join(names)} if names else {}
+        url = f"{'https' if self._orders.door else 'http'}://{machine.address(ports.api)}"
+        told = {**where, "workers": self._workers, "pid": os.getpid(), **self._build}
+        self._log.info("ready", address=url, **told)
         with contextlib.suppress(OSError):  # the terminal is gone, which is no reason to stop
             ready(url)
 
-    plan = Plan(
-        crew(orders),
-        workers,
-        partial(operations.run, operations.Desk(desk, board, watched.metrics_endpoint, log))
-        if desk
-        else None,
-        (lambda: crew(reload())) if reload else None,
-        tell,
-    )
-    return Supervisor(board, log, plan, Limits(shutdown=server.shutdown_timeout)).run()
+
+def _never() -> bool:
+    return False
 
 
-def _sources(orders: Orders) -> tuple[str, ...]:
+def _sources(orders: Orders) -> Iterator[str]:
     """Every source whose events are counted under its own name."""
-    settings, workflow = orders.settings, orders.workflow
-    ruled = (rule.source for rule in settings.profiles.rules if rule.source)
-    listened = (listener.source for listener in settings.mllp.open().values())
-    return (*workflow.sources, *ruled, *listened)
+    settings = orders.settings
+    yield from orders.workflow.sources
+    yield from (rule.source for rule in settings.profiles.rules if rule.source)
+    yield from (listener.source for listener in settings.mllp.open().values())
+    yield from (key.caller.name for key in islice(settings.auth.admitted(), NAMED_CALLERS))

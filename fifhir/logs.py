@@ -84,6 +84,10 @@ class Log:
             self._tell()
         self._put(self._render(level, message, fields))
 
+    def level(self, least: Level) -> None:
+        """From now on entries of this level and above are written."""
+        self._least = LEVELS[least]
+
     def reopen(self) -> None:
         """The log is in the file of its old name again, for whoever has moved the file away."""
         if self._path:

@@ -228,7 +228,6 @@ class Catalogue:
         self.duplicates = self._slot(DUPLICATES)
         self.capped = self._slot(CAPPED)
         self.reloaded = self._slot(RELOADED)
-        self.mllp_connections = {name: self._slot(MLLP_OPEN, name) for name in listeners}
         self.tls_refused = {
             (ingress, reason): self._slot(TLS_REFUSED, ingress, reason)
             for ingress in INGRESSES
@@ -247,7 +246,8 @@ class Catalogue:
         }
         self._stages = {stage: self._slot(ERRORS, stage) for stage in STAGES}
         self._causes = {cause: self._slot(RESPAWNS, cause) for cause in CAUSES}
-        self.admit((OTHER, *sources), ((OTHER, OTHER), *routes), (OTHER, *endpoints))
+        reached = (OTHER, *endpoints)
+        self.admit((OTHER, *sources), ((OTHER, OTHER), *routes), reached, (OTHER, *listeners))
         self.size = -(-self._used * 2 // 8) * 8
 
     def admit(
@@ -255,8 +255,11 @@ class Catalogue:
         sources: Iterable[str],
         routes: Iterable[tuple[str, str]],
         endpoints: Iterable[str] = (),
+        listeners: Iterable[str] = (),
     ) -> None:
         """Every label set of these has its slots, as far as there is room."""
+        for listener in listeners:
+            self._slot(MLLP_OPEN, listener)
         for endpoint in endpoints:
             self._slot(BREAKER, endpoint)
             self._slot(REJECTED, endpoint)
@@ -319,6 +322,11 @@ class Catalogue:
     def unread(self, segment: str) -> int:
         """The counter of values in this segment that no rule reads."""
         return self._unread.get(segment) or self._unread[OTHER]
+
+    def mllp_connections(self, listener: str) -> int:
+        """The gauge of the connections of this listener; a reload may add listeners."""
+        known = self.series[MLLP_OPEN]
+        return known.get((listener,)) or known[OTHER,]
 
     def expires(self, listener: str) -> int:
         """The gauge of this listener's certificate; 0 if it is new and there is no room for it."""

@@ -18,6 +18,9 @@ import uvloop
 from aiohttp import web
 from msgspec import Struct
 
+from fifhir import machine
+from fifhir.access import CHALLENGE, Keyring, token
+from fifhir.config import Settings
 from fifhir.logs import Log, adopt
 from fifhir.metrics import (
     ACTION_ERRORS,
@@ -39,12 +42,28 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Desk(Struct, frozen=True):
-    """All that the operations process needs."""
+    """All that the operations process needs; with a `keyring` whoever asks needs a key of it."""
 
     sock: socket
     board: Scoreboard
     endpoint: str
     log: Log
+    keyring: Keyring | None = None
+
+    @classmethod
+    def of(cls, sock: socket, board: Scoreboard, settings: Settings, log: Log) -> "Desk":
+        watched = settings.observability
+        guarded = not (watched.metrics_insecure or machine.is_loopback(watched.metrics_host))
+        keyring = Keyring(settings.auth.admitted()) if guarded else None
+        return cls(sock, board, watched.metrics_endpoint, log, keyring)
+
+    def admits(self, request: web.Request) -> bool:
+        """Whether the request may be answered: it has a key with the scope `metrics`."""
+        if self.keyring is None:
+            return True
+        headers = {name.lower().encode(): told.encode() for name, told in request.headers.items()}
+        caller = self.keyring.find(token(headers))
+        return caller is not None and "metrics" in caller.scopes
 
 
 def run(desk: Desk, slot: int) -> int:
@@ -79,15 +98,15 @@ async def _serve(desk: Desk, slot: int) -> int:
 
 
 def _application(desk: Desk) -> web.Application:
+    text, json = "text/plain; version=0.0.4", "application/json"
+    metrics = _answering(lambda: exposition(desk.board), text)
+    told = _answering(lambda: status(desk.board), json)
     application = web.Application(client_max_size=1024)
     application.add_routes(
         [
-            web.get(
-                desk.endpoint,
-                _answering(lambda: exposition(desk.board), "text/plain; version=0.0.4"),
-            ),
-            web.get("/status", _answering(lambda: status(desk.board), "application/json")),
-            web.get("/health", _answering(lambda: b'{"status":"healthy"}', "application/json")),
+            web.get(desk.endpoint, _guarded(desk, metrics)),
+            web.get("/status", _guarded(desk, told)),
+            web.get("/health", _answering(lambda: b'{"status":"healthy"}', json)),
         ]
     )
     return application
@@ -100,6 +119,15 @@ def _answering(body: Callable[[], bytes], kind: str) -> Handler:
         return web.Response(body=body(), headers=headers)
 
     return answer
+
+
+def _guarded(desk: Desk, answer: Handler) -> Handler:
+    async def ask(request: web.Request) -> web.StreamResponse:
+        if desk.admits(request):
+            return await answer(request)
+        return web.Response(status=401, headers=dict([CHALLENGE.split(": ", 1)]))
+
+    return ask
 
 
 def status(board: Scoreboard) -> bytes:

@@ -17,6 +17,7 @@ from fifhir.metrics import (
     HEADER,
     HEARTBEAT,
     IN_FLIGHT,
+    MLLP_OPEN,
     PID,
     PROCESSED,
     STARTED,
@@ -197,7 +198,7 @@ class Scoreboard:
     def rows(self) -> list[Row]:
         """One row for each worker there is, in the order of the slots."""
         now, events = time.monotonic(), tuple(self.catalogue.series[PROCESSED].values())
-        framed = tuple(self.catalogue.mllp_connections.values())
+        framed = tuple(self.catalogue.series[MLLP_OPEN].values())
         return [
             Row(
                 slot=slot,

@@ -28,11 +28,23 @@ TICK, QUICK_TICK = 1.0, 0.02  # seconds between looks; quick while somebody star
 def _pass() -> None: ...
 
 
+def _never() -> bool:
+    return False
+
+
+class Reload(NamedTuple):
+    """How a reload ended that `by` asked for: without findings it took effect."""
+
+    by: str
+    findings: tuple[str, ...] = ()
+
+
 class Plan(NamedTuple):
     """Who is to run. `operate` is what the operations process does, if there shall be one.
 
     `reload` gives the body of the next crew, or raises ConfigError; without it the next crew does
-    what the last one did. `ready` is called once, when all workers serve.
+    what the last one did. It is asked for by a signal, or when `changed`, which is asked at every
+    turn, says so; `ended` is told what became of it. `ready` is called once, when all serve.
     """
 
     body: Body
@@ -40,6 +52,8 @@ class Plan(NamedTuple):
     operate: Body | None = None
     reload: Callable[[], Body] | None = None
     ready: Callable[[], None] = _pass
+    changed: Callable[[], bool] = _never
+    ended: Callable[[Reload], None] = lambda _: None
 
 
 class Limits(NamedTuple):
@@ -66,13 +80,14 @@ class Supervisor:
         self._children: dict[int, Child] = {}
         self._status: int | None = None
         self._served = self._again = False
+        self._by = ""
         self._switch_by = self._woke = 0.0
         self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._acts: dict[int, Callable[[], None]] = {
             signal.SIGTERM: lambda: self._stop(signal.SIGTERM),
             signal.SIGINT: lambda: self._stop(signal.SIGINT),
             signal.SIGQUIT: lambda: self._quit(signal.SIGQUIT),
-            signal.SIGHUP: self._replace,
+            signal.SIGHUP: lambda: self._replace("SIGHUP"),
             signal.SIGTTIN: lambda: self._resize(+1),
             signal.SIGTTOU: lambda: self._resize(-1),
             signal.SIGUSR1: self._reopen,
@@ -96,6 +111,8 @@ class Supervisor:
             self._fill(time.monotonic())
             for signum in self._wait():
                 self._acts.get(signum, _pass)()
+            if self._served and not self._former and self._plan.changed():
+                self._replace("changed files")
             now = time.monotonic()
             self._reap(now)
             self._watch(now)
@@ -160,11 +177,12 @@ class Supervisor:
         for child in self._children.values():
             os.kill(child.pid, signal.SIGUSR1)
 
-    def _replace(self) -> None:
+    def _replace(self, by: str) -> None:
         """A new crew boots beside the old one, which serves on until the new one does."""
         if self._status is not None or self._former:
             self._again = self._former is not None
             return
+        self._by = by
         try:
             body = self._plan.reload() if self._plan.reload else self._crew.body
         except ConfigError as fault:
@@ -172,7 +190,7 @@ class Supervisor:
         except Exception as fault:  # the old crew works; a mistake in a reload must not end it
             self._refuse(type(fault).__name__, [place(fault.__traceback__)])
         else:
-            self._log.info("reloading", workers=len(self._crew.seats))
+            self._log.info("reloading", workers=len(self._crew.seats), by=by)
             self._former, self._crew = self._crew, Crew.of(body, len(self._crew.seats))
             self._switch_by = time.monotonic() + self._limits.boot
 
@@ -180,6 +198,7 @@ class Supervisor:
         self._board.retired.set(self._board.catalogue.reloaded, 0)
         for finding in findings:
             self._log.write("error", "reload refused", reason=reason, finding=finding)
+        self._plan.ended(Reload(self._by, tuple(findings)))
 
     # The life of a child.
 
@@ -287,7 +306,8 @@ class Supervisor:
             return
         if serving:
             self._board.retired.set(self._board.catalogue.reloaded, 1)
-            self._log.info("reloaded")
+            self._log.info("reloaded", by=self._by)
+            self._plan.ended(Reload(self._by))
         elif crew.failed or now > self._switch_by:
             self._refuse("new workers cannot boot", ["the old ones stay"])
             self._crew, former = former, crew
@@ -298,7 +318,7 @@ class Supervisor:
             self._retire(child)
         if self._again:
             self._again = False
-            self._replace()
+            self._replace("SIGHUP")
 
     def _close_desk(self) -> None:
         """Operations leave last, so that a drain can be watched."""

@@ -23,6 +23,7 @@ from fifhir.ingress.counting import count
 from fifhir.journal import Journal
 from fifhir.logs import Log, adopt
 from fifhir.metrics import DROPPED, LAG
+from fifhir.notices import Notices
 from fifhir.profile.choosing import Profiles
 from fifhir.rates import Rates
 from fifhir.scoreboard import DRAINING, READY, Scoreboard, Slab
@@ -52,6 +53,7 @@ class Duty(Struct, frozen=True):
     places: tuple[mllp.Place, ...] = ()
     door: Door | None = None
     rates: Rates | None = None
+    notices: Notices | None = None
 
 
 def run(duty: Duty, slot: int) -> int:
@@ -83,6 +85,9 @@ async def _serve(duty: Duty, slot: int) -> int:
     note = partial(count, slab, duty.board.catalogue)
     journal = Journal(store, duty.workflow, note, duty.log) if store else None
     delivery = loop.create_task(journal.run()) if journal else watch
+    writing = set[asyncio.Task[None]]()
+    if store and duty.notices:
+        writing.add(loop.create_task(duty.notices.write(store, told_to_stop)))
     # What is done within this process is done when it is answered: no journal is needed for it.
     early = journal if duty.workflow.endpoints else None
     server = api.serve(duty, slot, upkeep, early)
@@ -99,6 +104,8 @@ async def _serve(duty: Duty, slot: int) -> int:
     delivery.cancel()
     if journal:
         await journal.retire(max(0.0, until - loop.time()))
+    if writing:
+        await asyncio.wait(writing, timeout=max(0.0, until - loop.time()))
     watch.cancel()
     await duty.workflow.close()
     if store:

@@ -70,6 +70,7 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
     from fifhir.listener import doors
     from fifhir.logs import Log
     from fifhir.store.opening import check
+    from fifhir.watching import Watch, files
     from fifhir.workflow.engine import Workflow
 
     flags = {
@@ -104,7 +105,8 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
         door, *others = doors({("server",): settings.server, **settings.mllp.open()})
         return Orders(settings, profiles(settings), workflow, door, tuple(others))
 
-    raise typer.Exit(run(read(), log, reload=read, ready=_greet))
+    watch = Watch(lambda: files(config, os.environ, flags))
+    raise typer.Exit(run(read(), log, reload=read, watch=watch, ready=_greet))
 
 
 def profiles(settings: "Settings") -> "Profiles":

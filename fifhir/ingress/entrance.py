@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from msgspec import structs
 
-from fifhir.access import ALL, Caller, Keyring
+from fifhir.access import ALL, Caller, Keyring, token
 from fifhir.ingress import answers
 from fifhir.ingress.duty import Duty
 from fifhir.ingress.exchange import (
@@ -93,9 +93,9 @@ class Entrance:
         return None
 
     def _caller(self, request: Request) -> Caller | Fault:
-        token, origin = _token(request.headers), request.origin
-        if token:
-            caller = self._keyring.find(token) if self._keyring else None
+        given, origin = token(request.headers), request.origin
+        if given:
+            caller = self._keyring.find(given) if self._keyring else None
             return caller or self._refuse("unknown", origin)
         identities = origin.identities if origin else frozenset[str]()
         caller = self._recognise(identities)
@@ -150,9 +150,3 @@ def _site(address: str) -> str:
     except ValueError:
         return address
     return address if found.version == 4 else str(int(found) >> (128 - IPV6_SITE))
-
-
-def _token(headers: dict[bytes, bytes]) -> bytes:
-    """The key a request came with (RFC 6750, 2.1, or X-API-Key); empty if none."""
-    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-    return token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"").strip()

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from fifhir.access import Caller
+from fifhir.access import CHALLENGE, Caller
 from fifhir.rates import Ticket
 
 # A whole request, where its body begins, the Date line: the whole answer, or None to be asked
@@ -81,7 +81,6 @@ class Fault(Struct, frozen=True):
     headers: tuple[str, ...] = ()
 
 
-CHALLENGE = 'WWW-Authenticate: Bearer realm="fi-fhir"'
 UNAUTHORIZED = Fault(401, "unauthorized", (CHALLENGE,))
 FORBIDDEN = Fault(403, "forbidden")
 BAD_REQUEST = Fault(400, "bad_request")

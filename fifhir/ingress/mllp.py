@@ -58,7 +58,7 @@ class Listener:
         self._slab = slab
         self._board = duty.board
         self._log = duty.log
-        self._count = duty.board.catalogue.mllp_connections[place.name]
+        self._count = duty.board.catalogue.mllp_connections(place.name)
         self._clock = loop.call_later(TICK, self._tick)
         gate = Gate(loop, place.sock, self.limits.max_connections, self)
         self.crowd = Crowd(gate, slab, lambda: Connection(self), self, place.door)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from fifhir import config
+from fifhir.access import read_keys
 from fifhir.workflow.config import load
 
 helm = pytest.importorskip("helm_python", reason="no Helm engine: make deploy-tools installs it")
@@ -32,6 +33,7 @@ EVERYTHING: dict[str, Any] = DATABASE | {
     "serviceMonitor": {"enabled": True},
     "prometheusRule": {"enabled": True},
     "dashboard": {"enabled": True},
+    "tls": {"enabled": True, "clientCA": True, "mllp": True},
     "networkPolicy": {"egressTo": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]},
 }
 Objects = dict[str, dict[str, Any]]
@@ -127,6 +129,28 @@ def test_probes_ports_and_names_are_the_runbooks(render: Callable[..., Objects])
     assert ports == {"http": 80, "metrics": 9090}
     label = objects["Deployment"]["spec"]["template"]["metadata"]["labels"]
     assert label["app.kubernetes.io/name"] == "fi-fhir"
+
+
+def test_tls_is_what_probes_ingress_and_settings_speak(render: Callable[..., Objects]) -> None:
+    line = "lab:workflow:cert:urn:example:lab"
+    values = EVERYTHING | {"auth": {"keys": [line], "rateLimit": 600}}
+    values["config"] = values["config"] | {"mllp": {"enabled": True}}
+    objects = render(values)
+    container = pod(objects)["containers"][0]
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["scheme"] == "HTTPS"
+    told = {name: each.get("value") for name, each in environment(objects).items()}
+    mounted = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    for listener in ("SERVER", "MLLP"):
+        for name, file in (("CERT", "tls.crt"), ("KEY", "tls.key"), ("CLIENT_CA", "ca.crt")):
+            assert told[f"FI_FHIR_{listener}_TLS_{name}_FILE"] == f"{mounted['tls']}/{file}"
+    assert told["FI_FHIR_SERVER_TLS_CLIENT_AUTH"] == "optional"
+    assert told["FI_FHIR_AUTH_RATE_LIMIT"] == "600"
+    annotations = objects["Ingress"]["metadata"]["annotations"]
+    assert annotations["nginx.ingress.kubernetes.io/backend-protocol"] == "HTTPS"
+    keys, faults = read_keys(objects["Secret"]["stringData"]["api-keys"])
+    assert ([key.caller.name for key in keys], faults) == (["chart", "lab"], [])
+    assert objects["Certificate"]["spec"]["secretName"] == "fi-fhir-tls"
 
 
 def test_a_plain_install_is_restricted_and_keeps_its_store(render: Callable[..., Objects]) -> None:
