@@ -23,12 +23,12 @@ def generate(
     files: Files = None,
     source: Annotated[str, typer.Option("--source", "-s", help="Name of the feed.")] = "unknown",
     strategy: Annotated[
-        Literal["put", "conditional_create", "conditional_update"],
-        typer.Option("--strategy", help="How entries ask to be idempotent."),
+        Literal["put", "conditional_create", "conditional_update", "message"],
+        typer.Option("--strategy", help="How entries ask to be idempotent; or a FHIR message."),
     ] = "put",
     pretty: Annotated[bool, typer.Option("--pretty", help="Indent the JSON.")] = False,
 ) -> None:
-    """Make a transaction bundle of every HL7 v2 message or event (JSON), one a line.
+    """Make a bundle of every HL7 v2 message or event (JSON), one a line.
 
     Codes that have no place in FHIR are told on stderr. Status 1 if something could not be made.
     """

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from fifhir.errors import DeliveryError
-from fifhir.fhir.datatypes import Json
+from fifhir.fhir.vocabulary import Json
 
 _CODE = re.compile(r"[a-z-]{1,40}")  # of an issue (IssueType)
 _ENTRY = re.compile(r"Bundle\.entry\[(\d{1,5})\]")

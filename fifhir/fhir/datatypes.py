@@ -1,155 +1,329 @@
 """Kinds of conversion: a value of an event to an element of FHIR R4, or None where there is none.
 
-Nothing is guessed: a code no map knows is kept beside its v2 system, and told as an issue.
+Nothing is guessed: a code no map knows is kept beside its v2 system, and told as an issue. Each is
+given the value and the maker of the bundle, to which it may report.
 """
 
+import base64
+import html
 import re
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeAlias
+from functools import lru_cache
+from typing import Any
 
-from fifhir.fhir.vocabulary import IDENTIFIER_SYSTEMS, MAPS, SYSTEMS, UCUM, V2_CODES, Code
-
-Json: TypeAlias = dict[str, Any]
-Report: TypeAlias = Callable[[str, str], None]
-"""Told of a code that is not mapped: the map's name and where; never the value."""
+from fifhir.fhir import vocabulary
+from fifhir.fhir.maker import Maker
+from fifhir.fhir.vocabulary import (
+    CONCEPTS,
+    IDENTIFIER_SYSTEMS,
+    MAPS,
+    SYSTEMS,
+    UCUM,
+    Code,
+    Json,
+    uri,
+)
 
 UCUM_SYSTEM = "http://unitsofmeasure.org"
 ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+ABSENT_REASONS = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)")
+_CLOCK = re.compile(r"([01]\d|2[0-3]):?([0-5]\d)(?::?([0-5]\d))?")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _RANGE = re.compile(r"\s*([+-]?\d+\.?\d*)\s*-\s*([+-]?\d+\.?\d*)\s*")
-_OID = re.compile(r"[0-2](\.(0|[1-9]\d*))+")
-_OID_LEAST = 5  # the last dot of a real one is no earlier: 1.2.3 is somebody's version or chapter
-_URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S+")
 _TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-_UNLISTED: dict[str, Code] = {}
+_NO_CODES: dict[str, Code] = {}
+_NO_CONCEPTS: dict[str, Json] = {}
 _LANGUAGES = {"ENG": "en", "SPA": "es", "FRE": "fr", "GER": "de"}
-_BOUNDS = {"<", "<=", ">=", ">"}
+_SAID = {"Y": True, "N": False}
 
 
-def text(value: Any) -> str | None:
+def text(value: Any, _: Maker) -> str | None:
     """A string that is not empty."""
     return value.strip() or None if isinstance(value, str) else None
 
 
-def date(value: Any) -> str | None:
+def texts(value: Any, _: Maker) -> list[str] | None:
+    """A string that is not empty, as the only one of a list."""
+    said = value.strip() if isinstance(value, str) else ""
+    return [said] if said else None
+
+
+def yes(value: Any, _: Maker) -> bool | None:
+    """Y or N (HL70136)."""
+    return _SAID.get(value) if isinstance(value, str) else None
+
+
+def date(value: Any, _: Maker) -> str | None:
     """The day, month or year of an event's time, as FHIR `date`."""
     found = _DATE.match(value) if isinstance(value, str) else None
     return found[0] if found else None
 
 
-def when(value: Any) -> str | None:
+def when(value: Any, maker: Maker) -> str | None:
     """FHIR `dateTime`: with seconds and a zone where there is a time, else the date alone."""
     found = _TIME.fullmatch(value) if isinstance(value, str) else None
-    return f"{found[1]}{found[2] or ':00'}{found[3]}" if found else date(value)
+    if found is None:
+        return date(value, maker)
+    return str(value) if found[2] else f"{found[1]}:00{found[3]}"
 
 
-def instant(value: Any) -> str | None:
+def clock(value: Any, maker: Maker) -> str | None:
+    """FHIR `dateTime`, only where there is a time of day."""
+    return when(value, maker) if isinstance(value, str) and len(value) > len("2026-01-01") else None
+
+
+def times(value: Any, _: Maker) -> list[str] | None:
+    """Times of day, repeated, as FHIR `time`."""
+    parts = value.split("~") if isinstance(value, str) else ()
+    found = [match for part in parts if (match := _CLOCK.match(part.strip()))]
+    return [f"{each[1]}:{each[2]}:{each[3] or '00'}" for each in found] or None
+
+
+def instant(value: Any, _: Maker) -> str | None:
     """FHIR `instant`: only what is known to the second."""
     found = _TIME.fullmatch(value) if isinstance(value, str) else None
-    return f"{found[1]}{found[2]}{found[3]}" if found and found[2] else None
+    return value if found and found[2] else None
 
 
-def integer(value: Any) -> int | None:
+def positive(value: Any, _: Maker) -> int | None:
     """A whole number above zero."""
-    digits = isinstance(value, str) and value.isdecimal() and value.isascii() and len(value) < 9
-    return int(value) if digits and int(value) > 0 else None
+    if isinstance(value, str) and value.isdecimal() and value.isascii() and len(value) < 9:
+        value = int(value)
+    is_whole = (
+        isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+    )
+    return int(value) if is_whole and value > 0 else None
 
 
-def whole(value: Any) -> int | None:
-    """A number of an event that is whole and above zero."""
-    return int(value) if isinstance(value, int | float) and value == int(value) > 0 else None
-
-
-def number(value: str) -> float | int | None:
-    """A decimal as JSON has it."""
-    if not _NUMBER.fullmatch(value) or len(value) > 30:
+def decimal(value: Any, _: Maker) -> float | int | None:
+    """A number as JSON has it."""
+    if isinstance(value, int | float):
+        return value
+    if not isinstance(value, str) or not _NUMBER.fullmatch(value) or len(value) > 30:
         return None
     return int(value) if value.isdecimal() and value == str(int(value)) else float(value)
 
 
-def uri(name: Any) -> str | None:
-    """A name of a system as a URI: an OID and a URI as such, another name under urn:id."""
-    if not isinstance(name, str) or not name:
-        return None
-    if _OID.fullmatch(name) and name.rindex(".") >= _OID_LEAST:
-        return f"urn:oid:{name}"
-    return name if _URI.fullmatch(name) else f"urn:id:{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
+def count(value: Any, maker: Maker) -> int | None:
+    """A whole number, or zero."""
+    return 0 if value in (0, "0") else positive(value, maker)
 
 
-def coding(code: Code) -> Json:
-    """One coding."""
-    found = {"system": code.system, "code": code.code}
-    return found | {"display": code.display} if code.display else found
+def days(value: Any, maker: Maker) -> Json | None:
+    """A number of days as Duration."""
+    found = decimal(value, maker)
+    unit = {"unit": "days", "system": UCUM_SYSTEM, "code": "d"}
+    return None if found is None else {"value": found, **unit}
 
 
-def mapped(name: str, value: Any, report: Report) -> Code | None:
+def mapped(name: str, value: Any, maker: Maker) -> Code | None:
     """What a map has for a code; told if it does not know it. Some v2 codes it knows have none."""
     if not isinstance(value, str) or not value:
         return None
-    found = MAPS.get(name, _UNLISTED).get(value)
+    codes = MAPS.get(name, _NO_CODES)
+    found = codes.get(value)
     if found is None:
-        if name in MAPS:
-            report(name, "no code of FHIR for it")
+        if codes:
+            maker.report(name, "no code of FHIR for it")
         return None
     return found if found.code else None
 
 
-def concept(name: str, value: Any, report: Report) -> Json | None:
+def concept(name: str, value: Any, maker: Maker) -> Json | None:
     """The code of FHIR and the v2 code it was made of."""
-    code, given = mapped(name, value, report), text(value)
-    if given is None:
+    if not isinstance(value, str):
         return None
-    codings = [coding(code)] if code else []
-    system = SYSTEMS.get(name)
-    if system and is_listed(system, given) and (code is None or code.system != system):
-        codings.append({"system": system, "code": given})
-    if not codings and name not in MAPS:
-        report(name, "not a code of its table")
-    return {"coding": codings} if codings else {"text": given}
+    made = CONCEPTS.get(name, _NO_CONCEPTS).get(value)
+    if made is not None:
+        return made
+    if not (given := value.strip()):
+        return None
+    made = vocabulary.concept(name, given, None)
+    if name in MAPS:
+        maker.report(name, "no code of FHIR for it")
+    elif "text" in made:
+        maker.report(name, "not a code of its table")
+    return made
 
 
-def is_listed(system: str, code: str) -> bool:
-    """Whether a table of HL7 has a code; of a table that senders fill any code may be."""
-    codes = V2_CODES.get(system)
-    if codes is None:
-        return " ".join(code.split()) == code  # FHIR `code`: only single spaces inside
-    return code in codes
-
-
-def codeable(value: Any) -> Json | None:
+def codeable(value: Any, _: Maker) -> Json | None:
     """An event's CodeableConcept."""
     if not isinstance(value, dict):
         return None
-    codings = [
-        {
-            key: found
-            for key, found in (
-                ("system", uri(each.get("system"))),
-                ("code", " ".join((each.get("code") or "").split())),
-                ("display", text(each.get("display"))),
-            )
-            if found
-        }
-        for each in value.get("coding") or ()
-        if each.get("code") or each.get("display")
-    ]
-    found: Json = {"coding": codings} if codings else {}
-    if said := text(value.get("text")):
+    found: Json = {}
+    if given := value.get("coding"):
+        made = [coding for each in given if (coding := _coding(each))]
+        if made:
+            found["coding"] = made
+    said = value.get("text")
+    if isinstance(said, str) and (said := said.strip()):
         found["text"] = said
     return found or None
 
 
-def identifier_system(identifier: Json) -> str | None:
+def _coding(given: Json) -> Json:
+    code, display, system = given.get("code"), given.get("display"), given.get("system")
+    found: Json = {}
+    if not (code or display):
+        return found
+    if system:
+        found["system"] = uri(system)
+    if code:
+        code = code if " " not in code else " ".join(code.split())
+        if code:
+            found["code"] = code
+    if isinstance(display, str) and (display := display.strip()):
+        found["display"] = display
+    return found
+
+
+def first_coding(value: Any, maker: Maker) -> Json | None:
+    """The first coding of an event's CodeableConcept."""
+    found = (codeable(value, maker) or {}).get("coding")
+    first: Json | None = found[0] if found else None
+    return first
+
+
+def spoken(value: Any, _: Maker) -> Json | None:
+    """A text in place of something that has parts (Address, CodeableConcept)."""
+    return {"text": said} if isinstance(value, str) and (said := value.strip()) else None
+
+
+def translated(name: str, value: Any, maker: Maker) -> Json | None:
+    """An event's CodeableConcept, before it the code of FHIR that a map has for its first code."""
+    found = codeable(value, maker)
+    if not found or "coding" not in found:
+        return found
+    own = found["coding"][0]
+    if "code" not in own or own.get("system", SYSTEMS.get(name)) != SYSTEMS.get(name):
+        return found
+    if name in SYSTEMS and "system" not in own:
+        own["system"] = SYSTEMS[name]
+    code = mapped(name, own["code"], maker)
+    if code and code.system != own.get("system"):
+        first = vocabulary.concept(name, own["code"], code)["coding"][0]
+        return {**found, "coding": [first, *found["coding"]]}
+    return found
+
+
+def identifier_system(identifier: Json, _: Maker) -> str | None:
     """Who assigned it, as a URI: the authority's own, that of the kind of number, or its name."""
-    if given := uri(identifier.get("system")):
-        return given
-    kind = identifier.get("type") or ""
-    false = kind == "NPI" and not is_npi(str(identifier.get("value")))
-    known = None if false else IDENTIFIER_SYSTEMS.get(kind)
-    return known or uri(identifier.get("assigner"))
+    if given := identifier.get("system"):
+        return uri(given)
+    kind = identifier.get("type")
+    if kind in IDENTIFIER_SYSTEMS and (kind != "NPI" or is_npi(str(identifier.get("value")))):
+        return IDENTIFIER_SYSTEMS[kind]
+    assigner = identifier.get("assigner")
+    return uri(assigner) if assigner else None
+
+
+def numbered(kind: str, value: Any, _: Maker) -> list[Json] | None:
+    """A bare number of a kind (HL70203) as an Identifier."""
+    if not isinstance(value, str) or not (number := value.strip()):
+        return None
+    found: Json = {"type": CONCEPTS["identifier_type"][kind]} if kind else {}
+    if kind in IDENTIFIER_SYSTEMS:
+        found["system"] = IDENTIFIER_SYSTEMS[kind]
+    return [found | {"value": number}]
+
+
+def telecom_system(contact: Json, maker: Maker) -> str | None:
+    """What a ContactPoint is for: XTN.3 says so, else what is in it."""
+    if contact.get("email"):
+        return "email"
+    found = mapped("telecom_system", contact.get("type"), maker)
+    return found.code if found else "phone"
+
+
+def language(value: Any, _: Maker) -> list[Json] | None:
+    """PID-15 as a BCP 47 tag where it is one."""
+    if not isinstance(value, str) or not (given := value.strip()):
+        return None
+    return [{"language": _language(given)}]
+
+
+@lru_cache(maxsize=256)
+def _language(given: str) -> Json:
+    first, dash, rest = given.partition("-")
+    tag = f"{_LANGUAGES.get(first.upper(), first.lower())}{dash}{rest}"
+    if _TAG.fullmatch(tag):
+        return {"coding": [{"system": "urn:ietf:bcp:47", "code": tag}]}
+    return {"text": given}
+
+
+def flags(name: str, value: Any, maker: Maker) -> list[Json] | None:
+    """Every repetition of a coded field."""
+    if not isinstance(value, str):
+        return None
+    parts = value.split("~") if "~" in value else (value,)
+    found = [concept(name, part.partition("^")[0], maker) for part in parts]
+    return [each for each in found if each] or None
+
+
+def notes(value: Any, _: Maker) -> list[Json] | None:
+    """Annotations: of comments, or of one text."""
+    lines = (value,) if isinstance(value, str) else value or ()
+    said = [line.strip() for line in lines if isinstance(line, str)]
+    return [{"text": line} for line in said if line] or None
+
+
+def coded_notes(value: Any, maker: Maker) -> list[Json] | None:
+    """Coded values as Annotations: their text, or their codes."""
+    made = [said for each in value or () if (said := codeable(each, maker))]
+    texts = [each.get("text") or _worded(each["coding"][0]) for each in made]
+    return [{"text": text} for text in texts] or None
+
+
+def _worded(coding: Json) -> str:
+    return str(coding.get("display") or coding.get("code"))
+
+
+def narrative(value: Any, _: Maker) -> Json | None:
+    """A text of the source as the resource's own (DomainResource.text)."""
+    lines = (value,) if isinstance(value, str) else value or ()
+    said = [html.escape(line.strip()) for line in lines if isinstance(line, str) and line.strip()]
+    if not said:
+        return None
+    body = "".join(f"<p>{line}</p>" for line in said)
+    return {
+        "status": "additional",
+        "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{body}</div>',
+    }
+
+
+def encoded(value: str) -> str:
+    """FHIR `base64Binary` of a text."""
+    return base64.b64encode(value.encode()).decode()
+
+
+def quantity(value: Any, unit: Any, maker: Maker) -> Json | None:
+    """A number with its unit; a code of UCUM only where the unit is one."""
+    found = decimal(value, maker)
+    if found is None:
+        return None
+    quantity: Json = {"value": found}
+    if isinstance(unit, dict):
+        unit = unit.get("text") or (unit.get("coding") or [{}])[0].get("code")
+    if isinstance(unit, str) and (unit := unit.strip()):
+        quantity["unit"] = unit
+        if unit in UCUM:
+            quantity["system"] = UCUM_SYSTEM
+            quantity["code"] = unit
+    return quantity
+
+
+def reference_range(value: Any, unit: Any, maker: Maker) -> list[Json] | None:
+    """OBX-7: its text, and low and high where it is two numbers."""
+    if not isinstance(value, str) or not (given := value.strip()):
+        return None
+    found: Json = {"text": given}
+    if bounds := _RANGE.fullmatch(given):
+        low, high = quantity(bounds[1], unit, maker), quantity(bounds[2], unit, maker)
+        if low and high and low["value"] <= high["value"]:
+            found["low"], found["high"] = low, high
+    return [found]
 
 
 def is_npi(number: str) -> bool:
@@ -161,79 +335,6 @@ def is_npi(number: str) -> bool:
         return False
     doubled = sum(2 * int(digit) - 9 * (digit > "4") for digit in number[-2::-2])
     return (24 + doubled + sum(map(int, number[-1::-2]))) % 10 == 0
-
-
-def telecom_system(contact: Json, report: Report) -> str | None:
-    """What a ContactPoint is for: XTN.3 says so, else what is in it."""
-    if contact.get("email"):
-        return "email"
-    found = mapped("telecom_system", contact.get("type"), report)
-    return found.code if found else "phone"
-
-
-def language(value: Any) -> list[Json] | None:
-    """PID-15 as a BCP 47 tag where it is one."""
-    if not (given := text(value)):
-        return None
-    first, dash, rest = given.partition("-")
-    tag = f"{_LANGUAGES.get(first.upper(), first.lower())}{dash}{rest}"
-    if _TAG.fullmatch(tag):
-        return [{"language": {"coding": [{"system": "urn:ietf:bcp:47", "code": tag}]}}]
-    return [{"language": {"text": given}}]
-
-
-def flags(name: str, value: Any, report: Report) -> list[Json] | None:
-    """Every repetition of a coded field."""
-    parts = value.split("~") if isinstance(value, str) else ()
-    found = [concept(name, part.partition("^")[0], report) for part in parts]
-    return [each for each in found if each] or None
-
-
-def notes(value: Any) -> list[Json] | None:
-    """Annotations."""
-    lines = [text(each) for each in value or ()]
-    return [{"text": line} for line in lines if line] or None
-
-
-def quantity(value: str, unit: Any) -> Json | None:
-    """A number with its unit; a code of UCUM only where the unit is one."""
-    found = number(value)
-    if found is None:
-        return None
-    quantity: Json = {"value": found}
-    if unit := text(unit):
-        quantity["unit"] = unit
-        if unit in UCUM:
-            quantity |= {"system": UCUM_SYSTEM, "code": unit}
-    return quantity
-
-
-def structured_number(value: str, unit: Any) -> Json | None:
-    """SN (HL7 2.A.69): comparator^number^separator^number, as Quantity, Ratio or Range."""
-    sign, first, between, second = (*(part.strip() for part in value.split("^", 3)), "", "", "")[:4]
-    low, high = quantity(first, unit), quantity(second, unit)
-    if low and not between and not second:
-        sign = "" if sign == "=" else sign
-        if sign and sign not in _BOUNDS:
-            return None
-        return {"valueQuantity": ({"comparator": sign} if sign else {}) | low}
-    if low and high and between == "-":
-        return {"valueRange": {"low": low, "high": high}}
-    if low and high and between in {"/", ":"}:
-        return {"valueRatio": {"numerator": low, "denominator": high}}
-    return None
-
-
-def reference_range(value: Any, unit: Any) -> list[Json] | None:
-    """OBX-7: its text, and low and high where it is two numbers."""
-    if not (given := text(value)):
-        return None
-    found: Json = {"text": given}
-    if bounds := _RANGE.fullmatch(given):
-        low, high = quantity(bounds[1], unit), quantity(bounds[2], unit)
-        if low and high and low["value"] <= high["value"]:
-            found |= {"low": low, "high": high}
-    return [found]
 
 
 def in_order(start: str, end: str) -> bool:
@@ -255,3 +356,8 @@ def is_day(value: str) -> bool:
 def absent(reason: str) -> Json:
     """The extension that says why an element has no value."""
     return {"extension": [{"url": ABSENT, "valueCode": reason}]}
+
+
+def absent_concept(reason: str) -> Json:
+    """Why there is no value, as a CodeableConcept."""
+    return {"coding": [{"system": ABSENT_REASONS, "code": reason}]}

@@ -1,198 +1,359 @@
-"""The rows of tables/fhir/elements.csv, compiled once: an event's object to a FHIR element.
+"""The rows of tables/fhir/elements, compiled once: an event's object to the elements of a resource.
 
 A row says which element of a struct is made from which key of the event, and by which kind of
 conversion. Rows of one element add up where it is a list; otherwise the first that gives
 something wins. What gives nothing leaves nothing: no element is ever empty.
+
+Messages of one sender have the same keys over and over, so which rows have anything to do is
+found once for each set of keys an object has.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from fifhir import tables
 from fifhir.fhir import datatypes
-from fifhir.fhir.datatypes import Json, Report
+from fifhir.fhir.maker import Make, Maker
+from fifhir.fhir.vocabulary import EXTENSIONS, KINDS, Json
 
-Convert: TypeAlias = Callable[[Json, Report], Any]
-Row: TypeAlias = tuple[str, tuple[str, ...], str, Convert]
-"""The key without which nothing comes of it (empty: ask), the way to the element, and how."""
-
-
+Convert: TypeAlias = Callable[[Any, Maker], Any]
+ALTERNATE = "http://hl7.org/fhir/StructureDefinition/alternate-codes"
+_LIMIT = 512  # sets of keys that are remembered for a struct
 _AROUND = frozenset({"use", "type", "system", "assigner", "period"})
 """What only qualifies a value: an item of a list that has nothing else says nothing."""
 
 
-def build(struct: str, source: Json, report: Report) -> Json:
+class Row(NamedTuple):
+    """One element: the way to it, and how it is made of a key (or, without one, of the object).
+
+    Where there is an `inner` struct, its rows make elements of the same whole.
+    """
+
+    keys: tuple[str, ...]
+    key: str
+    parents: tuple[str, ...]
+    element: str
+    convert: Convert
+    inner: str = ""
+
+
+class Plan:
+    """The rows of one struct."""
+
+    __slots__ = ("_fitting", "_rows", "periods")
+
+    def __init__(self) -> None:
+        self.periods: tuple[tuple[str, ...], ...] = ()
+        self._rows: list[Row] = []
+        self._fitting: dict[tuple[str, ...], tuple[Row, ...]] = {}
+
+    def append(self, row: Row) -> None:
+        """One row more; `periods` are the ways to those of which both ends have a row."""
+        self._rows.append(row)
+        ends = {each.parents for each in self._rows if each.element == "end"}
+        starts = {each.parents for each in self._rows if each.element == "start"}
+        self.periods = tuple(sorted(ends & starts))
+
+    def fitting(self, keys: tuple[str, ...]) -> tuple[Row, ...]:
+        """The rows that have something to do for an object with these keys."""
+        found = self._fitting.get(keys)
+        if found is None:
+            found = tuple(row for row in self._rows if not row.keys or set(keys) & set(row.keys))
+            if len(self._fitting) < _LIMIT:
+                self._fitting[keys] = found
+        return found
+
+
+def build(struct: str, source: Json, maker: Maker) -> Json:
     """The elements that the rows of `struct` make of `source`."""
     found: Json = {}
-    for needed, parents, element, convert in _STRUCTS[struct]:
-        if needed not in source and needed:
+    _fill(_PLANS[struct], source, maker, found)
+    return found
+
+
+def resource(struct: str, source: Json, maker: Maker) -> Json:
+    """The resource that the rows of `struct` make of `source`, with the profile it is to keep."""
+    kind = KINDS[struct]
+    found: Json = {"resourceType": kind.resource, "id": ""}
+    if kind.profile:
+        found["meta"] = {"profile": [kind.profile]}
+    _fill(_PLANS[struct], source, maker, found)
+    return found
+
+
+def maker_of(struct: str) -> Make:
+    """The recipe of what the rows alone make."""
+    return lambda source, maker: resource(struct, source, maker)
+
+
+def _fill(plan: Plan, source: Json, maker: Maker, found: Json) -> None:
+    for _, key, parents, element, convert, inner in plan.fitting(tuple(source)):
+        given = source[key] if key else source
+        if inner:
+            if isinstance(given, dict):
+                _fill(_PLANS[inner], given, maker, found)
             continue
-        value = convert(source, report)
+        value = convert(given, maker)
         if value is None:
             continue
         place = found
-        if parents:
-            for parent in parents:
-                place = place.setdefault(parent, {})
+        for parent in parents:
+            place = place.setdefault(parent, {})
         if element not in place:
             place[element] = value
         elif isinstance(value, list):
-            place[element] += value
-    for parents in _PERIODS[struct]:
-        _settle(found, parents, report)
-    return found
+            place[element] = place[element] + value
+    for parents in plan.periods:
+        _settle(found, parents, maker)
 
 
-def _settle(found: Json, parents: tuple[str, ...], report: Report) -> None:
+def _settle(found: Json, parents: tuple[str, ...], maker: Maker) -> None:
     """A period that ends before it starts keeps its start; its end is an error, and told."""
-    period = _get(found, parents)
-    if period and not datatypes.in_order(period.get("start", ""), period.get("end", "9999")):
+    period: Any = found
+    for step in parents:
+        period = period.get(step)
+        if period is None:
+            return
+    if "end" in period and not datatypes.in_order(period.get("start", ""), period["end"]):
         del period["end"]
         period["_end"] = datatypes.absent("error")
-        report(parents[-1], "it ends before it starts")
+        maker.report(parents[-1] if parents else "period", "it ends before it starts")
 
 
-def _get(source: Json, path: tuple[str, ...]) -> Any:
-    value: Any = source
-    for step in path:
-        value = value.get(step) if isinstance(value, dict) else None
-    return value
+def _coded(convert: Callable[[str, Any, Maker], Any], name: str) -> Convert:
+    return lambda value, maker: convert(name, value, maker)
 
 
-def _reader(key: str) -> Callable[[Json], Any]:
-    path = tuple(key.split("."))
-    if len(path) == 1:
-        return lambda source: source.get(key)
-    return lambda source: _get(source, path)
-
-
-def _single(key: str, convert: Callable[[Any], Any]) -> Convert:
-    if "." not in key:  # it is there, or `build` would not ask
-        return lambda source, report: convert(source[key])
-    read = _reader(key)
-    return lambda source, report: convert(read(source))
-
-
-def _coded(key: str, name: str, convert: Callable[[str, Any, Report], Any]) -> Convert:
-    if "." not in key:
-        return lambda source, report: convert(name, source[key], report)
-    read = _reader(key)
-    return lambda source, report: convert(name, read(source), report)
-
-
-def _listed(key: str) -> Convert:
-    keys = tuple(key.split())
-
-    def convert(source: Json, report: Report) -> list[str] | None:
-        return [said for key in keys if (said := datatypes.text(source.get(key)))] or None
-
-    return convert
-
-
-def _first(key: str) -> Convert:
-    keys = tuple(key.split())
-    return lambda source, report: next(
-        (said for key in keys if (said := datatypes.text(source.get(key)))), None
-    )
-
-
-def _each(key: str, struct: str) -> Convert:
-    read = _reader(key)
-
-    def convert(source: Json, report: Report) -> list[Json] | None:
-        items = read(source) or ()
-        made = [build(struct, item, report) for item in items if item]
-        return [each for each in made if not _AROUND.issuperset(each)] or None
-
-    return convert
-
-
-def _self(struct: str) -> Convert:
-    def convert(source: Json, report: Report) -> list[Json] | None:
-        made = build(struct, source, report)
-        return None if _AROUND.issuperset(made) else [made]
-
-    return convert
-
-
-def _code(name: str, value: Any, report: Report) -> str | None:
-    found = datatypes.mapped(name, value, report)
+def _code(name: str, value: Any, maker: Maker) -> str | None:
+    found = datatypes.mapped(name, value, maker)
     return found.code if found else None
 
 
-def _coding(name: str, value: Any, report: Report) -> Json | None:
-    made = datatypes.concept(name, value, report)
+def _first_coding(name: str, value: Any, maker: Maker) -> Json | None:
+    made = datatypes.concept(name, value, maker)
     if made is None:
         return None
-    return made["coding"][0] if "coding" in made else {"display": made["text"]}
+    first: Json = made["coding"][0] if "coding" in made else {"display": made["text"]}
+    return first
 
 
-def _concepts(name: str, value: Any, report: Report) -> list[Json] | None:
-    made = datatypes.concept(name, value, report)
-    return [made] if made else None
+def _listed(convert: Callable[[str, Any, Maker], Any]) -> Callable[[str, Any, Maker], Any]:
+    """The same as the only one of a list; of a list, each."""
+
+    def converted(name: str, value: Any, maker: Maker) -> list[Any] | None:
+        items = value if isinstance(value, list | tuple) else (value,)
+        return [made for each in items if (made := convert(name, each, maker))] or None
+
+    return converted
 
 
-def _texts(value: Any) -> list[Json] | None:
-    said = datatypes.text(value)
-    return [{"text": said}] if said else None
+def _codeable(_: str, value: Any, maker: Maker) -> Json | None:
+    return datatypes.codeable(value, maker)
 
 
-_PLAIN: dict[str, Callable[[Any], Any]] = {
+def _refer(struct: str, value: Any, maker: Maker) -> Json | None:
+    reference = maker.refer(struct, value)
+    return {"reference": reference} if reference else None
+
+
+def _actor(struct: str, value: Any, maker: Maker) -> Json | None:
+    reference = maker.refer(struct, value)
+    return {"actor": {"reference": reference}} if reference else None
+
+
+def _named(struct: str, value: Any, maker: Maker) -> Json | None:
+    """What is known by its name alone, or by a code and its text."""
+    key = "description" if struct == "Location" else "name"
+    if isinstance(value, dict):
+        code = (value.get("coding") or [{}])[0]
+        name = value.get("text") or code.get("display") or code.get("code")
+    else:
+        name = datatypes.text(value, maker)
+    return _refer(struct, {key: name}, maker) if name else None
+
+
+def _logical(resource: str, value: Any, maker: Maker) -> Json | None:
+    """A thing that only its number is known of (Reference.identifier)."""
+    made = _bare("", value, maker)
+    return {"type": resource, "identifier": made} if made else None
+
+
+def _bare(kind: str, value: Any, maker: Maker) -> Json | None:
+    made = datatypes.numbered(kind, value, maker)
+    return {"system": maker.authority, **made[0]} if made else None
+
+
+def _object(struct: str, value: Any, maker: Maker) -> Json | None:
+    made = build(struct, value, maker) if isinstance(value, dict) else {}
+    return None if _AROUND.issuperset(made) else made
+
+
+def _part(struct: str, value: Any, maker: Maker) -> Json | None:
+    """As `object`, also where there is nothing but what else would only qualify."""
+    return (build(struct, value, maker) if isinstance(value, dict) else {}) or None
+
+
+def _original(name: str, value: Any, maker: Maker) -> list[Json] | None:
+    """The v2 code beside a code that is one of FHIR (extension alternate-codes)."""
+    made = datatypes.concept(name, value, maker)
+    return [{"extension": [{"url": ALTERNATE, "valueCodeableConcept": made}]}] if made else None
+
+
+def _extension(name: str, value: Any, maker: Maker) -> list[Json] | None:
+    url, element, kind, arg = EXTENSIONS[name]
+    convert = _simple(kind, arg)
+    items = value if isinstance(value, list | tuple) else (value,)
+    made = [each for item in items if (each := convert(item, maker)) is not None]
+    return [_extended(url, element.split("/"), each) for each in made] or None
+
+
+def _extended(url: str, way: list[str], value: Any) -> Json:
+    """An extension; the way to its value may go through one inside."""
+    if len(way) == 1:
+        return {"url": url, way[0]: value}
+    return {"url": url, "extension": [_extended(way[0], way[1:], value)]}
+
+
+def _constant(text: str, _: Any, __: Maker) -> str:
+    return text
+
+
+def _foremost(convert: Callable[[str, Any, Maker], Any]) -> Callable[[str, Any, Maker], Any]:
+    """Of a list, what the first item gives."""
+
+    def converted(arg: str, value: Any, maker: Maker) -> Any:
+        first = value[0] if isinstance(value, list | tuple) and value else value
+        return convert(arg, first, maker)
+
+    return converted
+
+
+def _words(keys: tuple[str, ...]) -> Convert:
+    def convert(source: Json, _: Maker) -> list[str] | None:
+        said = [source[key] for key in keys if key in source]
+        return [each.strip() for each in said if isinstance(each, str) and each.strip()] or None
+
+    return convert
+
+
+def _first(convert: Convert) -> Callable[[tuple[str, ...]], Convert]:
+    """Of several keys, what the first gives that gives something."""
+
+    def chosen(keys: tuple[str, ...]) -> Convert:
+        def converted(source: Json, maker: Maker) -> Any:
+            found = (convert(source[key], maker) for key in keys if key in source)
+            return next((each for each in found if each is not None), None)
+
+        return converted
+
+    return chosen
+
+
+def _measured(keys: tuple[str, ...]) -> Convert:
+    amount, unit = keys
+    return lambda source, maker: datatypes.quantity(source.get(amount), source.get(unit), maker)
+
+
+def _money(keys: tuple[str, ...]) -> Convert:
+    amount, currency = keys
+
+    def convert(source: Json, maker: Maker) -> Json | None:
+        value = datatypes.decimal(source.get(amount), maker)
+        code = datatypes.text(source.get(currency), maker)
+        if value is None:
+            return None
+        return {"value": value} | ({"currency": code} if code and len(code) == 3 else {})
+
+    return convert
+
+
+_PLAIN: dict[str, Convert] = {
     "text": datatypes.text,
+    "texts": datatypes.texts,
+    "yes": datatypes.yes,
     "date": datatypes.date,
     "when": datatypes.when,
+    "clock": datatypes.clock,
+    "times": datatypes.times,
     "instant": datatypes.instant,
-    "integer": datatypes.integer,
-    "whole": datatypes.whole,
+    "positive": datatypes.positive,
+    "decimal": datatypes.decimal,
     "codeable": datatypes.codeable,
     "language": datatypes.language,
     "notes": datatypes.notes,
-    "texts": _texts,
+    "narrative": datatypes.narrative,
+    "days": datatypes.days,
+    "count": datatypes.count,
+    "coded_notes": datatypes.coded_notes,
+    "spoken": datatypes.spoken,
+    "first_coding": datatypes.first_coding,
 }
-_CODED: dict[str, Callable[[str, Any, Report], Any]] = {
+_NAMED: dict[str, Callable[[str, Any, Maker], Any]] = {
     "code": _code,
-    "coding": _coding,
+    "codes": _listed(_code),
+    "coding": _first_coding,
+    "codings": _listed(_first_coding),
     "concept": datatypes.concept,
-    "concepts": _concepts,
+    "concepts": _listed(datatypes.concept),
+    "translated": datatypes.translated,
+    "translations": _listed(datatypes.translated),
+    "codeables": _listed(_codeable),
     "flags": datatypes.flags,
+    "numbered": datatypes.numbered,
+    "bare": _bare,
+    "logical": _logical,
+    "logicals": _listed(_logical),
+    "reference": _refer,
+    "references": _listed(_refer),
+    "foremost_reference": _foremost(_refer),
+    "from": _refer,
+    "all_from": _listed(_refer),
+    "actors": _listed(_actor),
+    "named": _named,
+    "object": _object,
+    "objects": _listed(_object),
+    "foremost_object": _foremost(_object),
+    "self": _listed(_object),
+    "part": _part,
+    "foremost": _foremost(_codeable),
+    "original": _original,
+    "extension": _extension,
+    "constant": _constant,
 }
-_WHOLE: dict[str, Callable[[str, str], Convert]] = {
-    "list": lambda key, _: _listed(key),
-    "first": lambda key, _: _first(key),
-    "each": _each,
-    "self": lambda _, arg: _self(arg),
-    "system": lambda _, __: lambda source, report: datatypes.identifier_system(source),
-    "telecom": lambda _, __: datatypes.telecom_system,
+_WHOLE: dict[str, Callable[[tuple[str, ...]], Convert]] = {
+    "words": _words,
+    "first": _first(datatypes.text),
+    "moment": _first(datatypes.when),
+    "quantity": _measured,
+    "money": _money,
+}
+_ITSELF: dict[str, Convert] = {
+    "system": datatypes.identifier_system,
+    "telecom": datatypes.telecom_system,
 }
 
 
-def _compiled(kind: str, key: str, arg: str) -> Convert:
-    if kind in _PLAIN:
-        return _single(key, _PLAIN[kind])
-    if kind in _CODED:
-        return _coded(key, arg, _CODED[kind])
-    return _WHOLE[kind](key, arg)
+def _simple(kind: str, arg: str) -> Convert:
+    return _PLAIN[kind] if kind in _PLAIN else _coded(_NAMED[kind], arg)
 
 
-def _structs() -> dict[str, tuple[Row, ...]]:
-    found: dict[str, list[Row]] = {}
-    for row in tables.rows("fhir/elements.csv"):
-        *parents, element = row["element"].split(".")
-        convert = _compiled(row["kind"], row["key"], row["arg"])
-        needed = "" if " " in row["key"] else row["key"].partition(".")[0]
-        found.setdefault(row["struct"], []).append((needed, tuple(parents), element, convert))
-    return {struct: tuple(rows) for struct, rows in found.items()}
+def _row(row: dict[str, str]) -> Row:
+    keys, kind, arg = tuple(row["key"].split()), row["kind"], row["arg"]
+    *parents, element = row["element"].split(".")
+    if kind == "flat":
+        return Row(keys, keys[0], (), "", datatypes.text, arg)
+    if kind in _WHOLE:
+        return Row(keys, "", tuple(parents), element, _WHOLE[kind](keys))
+    if kind in _ITSELF:
+        return Row((), "", tuple(parents), element, _ITSELF[kind])
+    return Row(keys, "".join(keys), tuple(parents), element, _simple(kind, arg))
 
 
-def _periods() -> dict[str, tuple[tuple[str, ...], ...]]:
-    """The ways to the periods of each struct of which both ends have a row."""
-    found = {}
-    for struct, rows in _STRUCTS.items():
-        ends = {parents for _, parents, element, _ in rows if parents and element == "end"}
-        starts = {parents for _, parents, element, _ in rows if element == "start"}
-        found[struct] = tuple(ends & starts)
+def _plans() -> dict[str, Plan]:
+    found: dict[str, Plan] = {}
+    for row in tables.family_rows("fhir/elements"):
+        found.setdefault(row["struct"], Plan()).append(_row(row))
     return found
 
 
-_STRUCTS = _structs()
-_PERIODS = _periods()
+_PLANS = _plans()

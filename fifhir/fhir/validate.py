@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from fifhir import tables
 from fifhir.errors import FifhirError
-from fifhir.fhir.datatypes import Json
+from fifhir.fhir.vocabulary import Json
 
 PACKAGE_LIMIT = 256 << 20  # bytes of a package; that of US Core has 10 MB
 _QUOTED = re.compile(r'"[^"]*"')

@@ -8,7 +8,7 @@ from msgspec import Meta
 from fifhir.errors import DeliveryError
 from fifhir.fhir.answer import confirm, refused
 from fifhir.fhir.bundle import Strategy, to_bundle
-from fifhir.fhir.datatypes import Json
+from fifhir.fhir.vocabulary import Json
 from fifhir.parcel import Parcel
 from fifhir.schema import Faults
 from fifhir.sinks import http

@@ -73,7 +73,7 @@ class Element(NamedTuple):
     type: str
 
 
-def _family_rows(folder: str) -> list[dict[str, str]]:
+def family_rows(folder: str) -> list[dict[str, str]]:
     """The rows of every family's file in a folder."""
     names = sorted(file.name for file in files(__name__).joinpath(folder).iterdir())
     return [row for name in names for row in rows(f"{folder}/{name}")]
@@ -92,7 +92,7 @@ def _names(text: str) -> tuple[bytes, ...]:
 def _triggers() -> dict[tuple[bytes, bytes], tuple[Trigger, ...]]:
     """By message type and trigger event, alternatives: the first that applies."""
     found: dict[tuple[bytes, bytes], tuple[Trigger, ...]] = {}
-    for row in _family_rows("triggers"):
+    for row in family_rows("triggers"):
         kind = (row["message_type"].encode(), row["trigger"].encode())
         requires, expects = _names(row["requires"]), _names(row["expects"])
         trigger = Trigger(
@@ -105,7 +105,7 @@ def _triggers() -> dict[tuple[bytes, bytes], tuple[Trigger, ...]]:
 
 def _fields() -> dict[str, dict[str, list[Field]]]:
     found: dict[str, dict[str, list[Field]]] = defaultdict(lambda: defaultdict(list))
-    for row in _family_rows("fields"):
+    for row in family_rows("fields"):
         field = Field(row["path"], row["kind"], row["arg"], row["when"])
         for struct in row["struct"].split():
             found[struct][row["key"]].append(field)
@@ -141,9 +141,9 @@ DAMAGED_DELIMITERS = {
 ANY_TRIGGER = b"*"
 TRIGGERS = _triggers()
 FIELDS = _fields()
-GROUPS = {row["item"]: _group(row) for row in _family_rows("groups")}
+GROUPS = {row["item"]: _group(row) for row in family_rows("groups")}
 PREDICATES = {
-    row["name"]: Predicate(row["path"], _names(row["values"])) for row in _family_rows("predicates")
+    row["name"]: Predicate(row["path"], _names(row["values"])) for row in family_rows("predicates")
 }
 SEGMENTS = {row["segment"].encode(): row["name"] for row in rows("segments.csv")}
 ANNOTATED = frozenset(row["segment"].encode() for row in rows("segments.csv") if row["notes"])

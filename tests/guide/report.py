@@ -21,9 +21,8 @@ UNWRAPPED = 200  # columns where stdout is no terminal: each row is one line
 
 def citations() -> Iterator[str]:
     """Every row of the guide that a row of tables/fhir says it keeps."""
-    for name in ("elements", "rules"):
-        for row in tables.rows(f"fhir/{name}.csv"):
-            yield from filter(None, (each.strip() for each in row["ig"].split(";")))
+    for row in (*tables.family_rows("fhir/elements"), *tables.rows("fhir/rules.csv")):
+        yield from filter(None, (each.strip() for each in row["ig"].split(";")))
 
 
 def counted(found: Iterable[Row], met: Container[Row]) -> dict[tuple[str, str], Counter[str]]:

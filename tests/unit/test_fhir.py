@@ -301,7 +301,7 @@ def test_a_document_is_in_the_report_and_in_no_value() -> None:
     mapped = bundle(ORU + told)
     (report,) = made(mapped, "DiagnosticReport")
     assert report["presentedForm"] == [
-        {"contentType": "application/pdf", "data": "JVBERi0x"},
-        {"contentType": "image/png", "url": "https://pictures.example/1"},
+        {"contentType": "application/pdf", "data": "JVBERi0x", "title": "Letter"},
+        {"contentType": "image/png", "url": "https://pictures.example/1", "title": "Picture"},
     ]
     assert "JVBERi0x" not in json.dumps(made(mapped, "Observation"))

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fifhir.fhir import datatypes
+from fifhir.fhir import datatypes, vocabulary
 from fifhir.fhir.bundle import Mapped, to_bundle
 from fifhir.intake import Feed, read
 
@@ -100,8 +100,8 @@ def test_a_booking_without_times_stays_booked_and_says_so() -> None:
 
 
 def test_only_what_can_be_an_oid_is_one() -> None:
-    assert datatypes.uri("2.16.840.1.113883.4.1") == "urn:oid:2.16.840.1.113883.4.1"
-    assert datatypes.uri("1.2.3") == "urn:id:1.2.3"
+    assert vocabulary.uri("2.16.840.1.113883.4.1") == "urn:oid:2.16.840.1.113883.4.1"
+    assert vocabulary.uri("1.2.3") == "urn:id:1.2.3"
 
 
 def test_a_day_that_no_calendar_has_stays_text() -> None:

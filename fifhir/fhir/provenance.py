@@ -1,0 +1,106 @@
+"""The message itself: Provenance of all that was made of it, and MessageHeader."""
+
+from typing import Any
+
+from fifhir.fhir import datatypes
+from fifhir.fhir.maker import Maker
+from fifhir.fhir.mapping import resource
+from fifhir.fhir.vocabulary import Json, uri
+
+_AGENTS = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+_EVENTS = "http://terminology.hl7.org/CodeSystem/v2-0003"
+_REASONS = "http://terminology.hl7.org/CodeSystem/v2-0062"
+_PURPOSE = {"P": "", "T": "HTEST", "D": "HTEST"}  # HL70103
+_TAGS = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
+_PEOPLE = (  # ORC-10, ORC-11, ORC-12, ORC-19
+    *(("entered_by", "enterer"), ("verified_by", "verifier")),
+    *(("ordering_provider", "author"), ("action_by", "performer")),
+)
+
+
+def provenance(given: Json, maker: Maker) -> Json:
+    """Which message all of it came from, when, and at whose hands (MSH, EVN, ORC)."""
+    occurrence = given.get("occurrence") or {}
+    made: Json = {"resourceType": "Provenance", "id": ""}
+    made["target"] = [{"reference": each["fullUrl"]} for each in maker.entries]
+    if occurred := datatypes.when(occurrence.get("occurred_at"), maker):
+        made["occurredDateTime"] = occurred
+    made["recorded"] = _recorded(given, occurrence, maker)
+    if place := maker.refer("Location", {"description": occurrence.get("facility")}):
+        made["location"] = {"reference": place}
+    if reason := _reason(occurrence.get("reason")):
+        made["reason"] = [reason]
+    if trigger := (given.get("header") or {}).get("trigger_event"):
+        made["activity"] = {"coding": [{"system": _EVENTS, "code": trigger}]}
+    made["agent"] = _agents(given, occurrence, maker)
+    made["entity"] = [{"role": "source", "what": {"identifier": {"value": maker.control_id}}}]
+    return made
+
+
+def _recorded(given: Json, occurrence: Json, maker: Maker) -> Any:
+    """EVN-2, else MSH-7; where neither is known to the second, when it was received."""
+    times = (
+        occurrence.get("recorded_at"),
+        (given.get("header") or {}).get("sent_at"),
+        given.get("received_at"),
+    )
+    return next(filter(None, (datatypes.instant(each, maker) for each in times)), None)
+
+
+def _reason(code: Any) -> Json | None:
+    """EVN-4; that it is unknown is no reason."""
+    if not isinstance(code, str) or not code.strip():
+        return None
+    return {"coding": [{"system": _REASONS, "code": code.strip()}]}
+
+
+def _agents(given: Json, occurrence: Json, maker: Maker) -> list[Json]:
+    sender = {"type": _kind("author"), "who": {"reference": maker.sender}}
+    found = {maker.sender: sender}
+    if operator := maker.refer("Practitioner", occurrence.get("operator")):
+        found[operator] = _agent("enterer", operator, maker)
+    for order in given.get("orders") or ():
+        said = {**order, **(order.get("request") or {})}
+        for key, kind in _PEOPLE:
+            if key in said and (person := maker.refer("Practitioner", said[key])):
+                found.setdefault(person, _agent(kind, person, maker))
+    return list(found.values())
+
+
+def _agent(kind: str, who: str, maker: Maker) -> Json:
+    """Provenance.agent of US Core: a person acts on behalf of an organization."""
+    on_behalf = {"reference": maker.sender}
+    return {"type": _kind(kind), "who": {"reference": who}, "onBehalfOf": on_behalf}
+
+
+def _kind(code: str) -> Json:
+    return {"coding": [{"system": _AGENTS, "code": code}]}
+
+
+def message_header(given: Json, maker: Maker) -> Json:
+    """MessageHeader: what the message says of itself (MSH), first in a message bundle."""
+    header = given.get("header") or {}
+    made = resource("MessageHeader", header, maker)
+    trigger = header.get("trigger_event") or "unknown"
+    made["eventCoding"] = {"system": _EVENTS, "code": trigger}
+    application = header.get("sending_application") or maker.facility
+    made["source"] = {"name": application, "endpoint": uri(application)}
+    made["sender"] = {"reference": maker.sender}
+    if receiver := header.get("receiving_application") or header.get("receiving_facility"):
+        made["destination"] = [_destination(receiver, header, maker)]
+    if purpose := _PURPOSE.get(str(header.get("processing_id") or "P")[:1]):
+        made["meta"] = {"tag": [{"system": _TAGS, "code": purpose}]}
+    if patients := [each["fullUrl"] for each in maker.entries if _is_patient(each)]:
+        made["focus"] = [{"reference": each} for each in patients]
+    return made
+
+
+def _destination(receiver: str, header: Json, maker: Maker) -> Json:
+    made: Json = {"name": receiver, "endpoint": uri(receiver)}
+    if facility := maker.refer("Organization", {"name": header.get("receiving_facility")}):
+        made["receiver"] = {"reference": facility}
+    return made
+
+
+def _is_patient(entry: Json) -> bool:
+    return bool(entry["resource"]["resourceType"] == "Patient")
