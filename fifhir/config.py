@@ -15,7 +15,7 @@ from typing import Annotated, Literal, cast
 from msgspec import Meta, Struct, inspect
 
 from fifhir import access, document, flat, machine, schema
-from fifhir.destinations import ALL, Assumed, FhirServer
+from fifhir.destinations import ALL, Assumed, FhirServer, QueueBroker
 from fifhir.errors import ConfigError, Finding
 from fifhir.listener import Mllp, Port, dotted
 from fifhir.logs import Level
@@ -283,6 +283,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     profiles: ProfileSettings = ProfileSettings()
     workflow: WorkflowSettings = WorkflowSettings()
     fhir: FhirServer = FhirServer()
+    queue: QueueBroker = QueueBroker()
     database: Database = Database()
     store: StoreSettings = StoreSettings()
     observability: Observability = Observability()
@@ -322,7 +323,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def assumed(self) -> tuple[Assumed, ...]:
         """What actions have that they do not say themselves; the first to say a key counts."""
-        return (*self.fhir.assumed(), self.workflow.assumed())
+        return (*self.fhir.assumed(), *self.queue.assumed(), self.workflow.assumed())
 
     @property
     def asks(self) -> bool:

@@ -74,7 +74,10 @@ def run(
         frames.places(orders.settings.mllp, orders.doors)
         desk = _desk(watched) if watched.metrics_enabled else None
     except OSError as fault:
-        print(f"fi-fhir: {fault}", file=sys.stderr)
+        if watched.log_format == "json":
+            log.error("cannot start", reason=str(fault))
+        else:
+            print(f"fi-fhir: {fault}", file=sys.stderr)
         return PORT_TAKEN
     except ConfigError as fault:
         for finding in fault.findings:

@@ -96,3 +96,30 @@ class FhirServer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                     "scopes": self.oauth2_scopes,
                 }
         return {}
+
+
+class QueueBroker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The brokers of `queue` actions that do not name any."""
+
+    driver: Annotated[
+        Literal["", "kafka", "nats", "rabbitmq"], Meta(description="Which broker it is.")
+    ] = ""
+    brokers: Annotated[
+        str, Meta(max_length=4096, description="Where they are, as host:port, with commas.")
+    ] = ""
+    username: Annotated[str, Meta(max_length=256, description="Login, if one is needed.")] = ""
+    password: Annotated[Secret, Meta(description="Its password.")] = NONE
+    tls: Annotated[bool, Meta(description="Whether to speak TLS.")] = False
+
+    def faults(self) -> Faults:
+        if bool(self.driver) != bool(self.brokers):
+            yield ("brokers",), "driver and brokers go together; one of the two is missing"
+
+    def assumed(self) -> Iterator[Assumed]:
+        """An action that names brokers of its own is not given our login."""
+        if not self.brokers:
+            return
+        keys = {"driver": self.driver, "brokers": self.brokers, "tls": str(self.tls).lower()}
+        login = {"username": self.username, "password": self.password.reveal()}
+        given = {key: text for key, text in login.items() if text}
+        yield Assumed("queue", keys | given, frozenset({"driver", "brokers"}))

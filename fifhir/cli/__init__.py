@@ -14,6 +14,7 @@ from fifhir.cli import (
     demo,
     dlq,
     fhir,
+    findings,
     parse,
     profile,
     serve,
@@ -69,10 +70,8 @@ def main() -> None:
     try:
         app()
     except ConfigError as fault:
-        from fifhir.cli import findings
-
         findings.show(fault.findings)
-        sys.exit(78)  # EX_CONFIG, sysexits.h
+        sys.exit(findings.exit_status(fault))
     except StoreError as fault:
         print(f"fi-fhir: {fault}", file=sys.stderr)
-        sys.exit(4 if fault.kind in {"corrupt", "schema"} else 1)
+        sys.exit(findings.exit_status(fault))

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from fifhir.errors import Finding
+from fifhir.errors import ConfigError, Finding, StoreError
 
 _PLACE = re.compile(r"(.+):(\d+):(\d+)")
 
@@ -19,6 +19,13 @@ def show(findings: Iterable[Finding]) -> None:
         print(f"{bold}{finding.place}{plain}: {finding.text}", file=sys.stderr)
         for line in _excerpt(finding.place):
             print(line.replace("^", f"{red}^{plain}") if coloured else line, file=sys.stderr)
+
+
+def exit_status(fault: ConfigError | StoreError) -> int:
+    """78 for settings (EX_CONFIG, sysexits.h), 4 for a database that must not be used, else 1."""
+    if isinstance(fault, ConfigError):
+        return 78
+    return 4 if fault.kind in {"corrupt", "schema"} else 1
 
 
 def warned(findings: Iterable[Finding]) -> list[Finding]:

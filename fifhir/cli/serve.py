@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fifhir.cli.findings import exit_status
+from fifhir.errors import ConfigError, StoreError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fifhir.config import Settings
     from fifhir.profile.choosing import Profiles
     from fifhir.workflow.config import WorkflowConfig
@@ -65,14 +70,6 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
     over the one before. The log is on stdout. HUP reloads, TTIN and TTOU make one worker more or
     less, TERM drains, INT twice or QUIT stops at once.
     """
-    from fifhir.config import load
-    from fifhir.daemon import Orders, run
-    from fifhir.listener import doors
-    from fifhir.logs import Log
-    from fifhir.store.opening import check
-    from fifhir.watching import Watch, files
-    from fifhir.workflow.engine import Workflow
-
     flags = {
         "server.host": host,
         "server.port": port,
@@ -81,11 +78,39 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
         "workflow.config_path": workflow,
         "observability.metrics_port": metrics_port,
     }
+    if os.environ.get("FI_FHIR_LOG_FORMAT") != "json":
+        raise typer.Exit(_serve(config, flags, check_destination))
+    try:
+        status = _serve(config, flags, check_destination)
+    except (ConfigError, StoreError) as fault:
+        status = _tell(fault)
+    raise typer.Exit(status)
+
+
+def _tell(fault: ConfigError | StoreError) -> int:
+    """The exit status; why it does not start is in the log, where a pod's reader expects JSON."""
+    from fifhir.logs import Log
+
+    findings = fault.findings if isinstance(fault, ConfigError) else (fault,)
+    for finding in findings:
+        Log(1, "info", "json").write("error", "cannot start", reason=str(finding))
+    return exit_status(fault)
+
+
+def _serve(config: str | None, flags: "Mapping[str, object]", check_destination: bool) -> int:
+    from fifhir.config import load
+    from fifhir.daemon import Orders, run
+    from fifhir.listener import doors
+    from fifhir.logs import Log
+    from fifhir.store.opening import check
+    from fifhir.watching import Watch, files
+    from fifhir.workflow.engine import Workflow
+
     first = load(config, os.environ, flags)
     if check_destination:
         from fifhir.cli.destination import check_all
 
-        raise typer.Exit(check_all(_workflow(first)))
+        return check_all(_workflow(first))
     watched = first.observability
     style = "console" if watched.log_format == "text" else watched.log_format
     log = Log(1, watched.log_level, style)
@@ -106,7 +131,8 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
         return Orders(settings, profiles(settings), workflow, door, tuple(others))
 
     watch = Watch(lambda: files(config, os.environ, flags))
-    raise typer.Exit(run(read(), log, reload=read, watch=watch, ready=_greet))
+    greet = _silent if watched.log_format == "json" else _greet
+    return run(read(), log, reload=read, watch=watch, ready=greet)
 
 
 def profiles(settings: "Settings") -> "Profiles":
@@ -131,6 +157,10 @@ def _workflow(settings: "Settings") -> "WorkflowConfig":
 
     path = settings.workflow.config_path
     return read(path, settings.assumed()) if path else DEFAULT
+
+
+def _silent(url: str) -> None:
+    """A log that is to be JSON is read together with stderr; nobody sits before it."""
 
 
 def _greet(url: str) -> None:

@@ -22,6 +22,18 @@ def run(*words: str | Path) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd-analyze")
+def test_the_unit_is_one(tmp_path: Path) -> None:
+    """Only where the program is, /opt/fi-fhir, is put somewhere else: it is not on this machine."""
+    program = tmp_path / "fi-fhir"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    unit = tmp_path / "fi-fhir.service"
+    unit.write_text(UNIT.read_text().replace("/opt/fi-fhir/bin/fi-fhir", str(program)))
+    found = run("systemd-analyze", "verify", "--man=no", unit)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd-analyze")
 def test_the_unit_is_confined() -> None:
     found = run("systemd-analyze", "security", "--offline=true", UNIT)
     score = re.search(r"exposure level for \S+: ([0-9.]+)", found.stdout)
@@ -41,6 +53,13 @@ def test_the_image_runs_as_nobody_and_has_what_the_runbook_calls() -> None:
     text = DOCKERFILE.read_text()
     assert "USER 65532:65532" in text
     assert {"netcat-openbsd", "postgresql-client"} <= set(text.split())
+
+
+def test_compose_is_as_its_specification_has_it() -> None:
+    spec = pytest.importorskip("compose_spec", reason="make deploy-tools installs compose-spec")
+    spec.PyCompose.from_yaml(COMPOSE.read_text()).validate()
+    with pytest.raises(ValueError, match="portz"):  # it does look
+        spec.PyCompose.from_yaml(COMPOSE.read_text().replace("ports:", "portz:", 1))
 
 
 def test_compose_publishes_nothing_beyond_this_machine() -> None:

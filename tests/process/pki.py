@@ -39,7 +39,7 @@ def issue(where: Path, name: str, authority: str, extension: str, *, days: int =
 
 
 def pin(where: Path, name: str) -> str:
-    """The pin as an operator would compute it (docs/hardening.md)."""
+    """The pin as an operator would compute it (docs/PRODUCTION-HARDENING.md)."""
     key = openssl("x509", "-in", f"{name}.pem", "-pubkey", "-noout", where=where)
     (where / "public.pem").write_bytes(key)
     der = ("pkey", "-pubin", "-in", "public.pem", "-outform", "DER", "-out", "public.der")
