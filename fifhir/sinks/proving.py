@@ -17,7 +17,7 @@ from msgspec import Struct
 from fifhir.errors import DeliveryError
 from fifhir.fhir import answer
 from fifhir.fhir.bundle import OWN
-from fifhir.fhir.datatypes import Json
+from fifhir.fhir.vocabulary import Json
 from fifhir.sinks import http
 from fifhir.sinks.fhir import STRATEGIES, FhirConfig, headers
 from fifhir.sinks.http import Answer, Web
