@@ -24,8 +24,9 @@ from fifhir.written import Written
 
 KEYS = 64  # order keys one worker delivers for at a time
 ENTRIES = 64  # messages of a key it takes at once
-SETTLED = 16  # messages after which it settles; so many may be sent again after a crash
+SETTLED = 16  # messages after which it settles, or a dead letter; as many may be sent again
 LEASE = 15.0  # seconds until another worker takes over; the watchdog ends one that hangs after 10
+PAUSE = 2.0  # seconds until an order key is tried again of which nothing could be settled
 POLL = 1.0  # seconds between two looks for what other workers have left
 ATTEMPTS = 5  # times a worker may die of a message before it is given up
 
@@ -99,19 +100,21 @@ class Journal:
     async def _work(self, claim: Claim) -> None:
         """The entries of a claim, one after another; whatever was done is settled in any case."""
         keeper = asyncio.get_running_loop().create_task(self._keep(claim))
-        hands = _Hands(claim.order_key if self._workflow.blocks else "")
+        hands, fine = _Hands(claim.order_key if self._workflow.blocks else ""), True
         try:
             for entry in claim.entries:
-                if self._retired or keeper.done() or hands.stuck:
+                if self._retired or keeper.done() or hands.stuck or not fine:
                     break
                 await self._deliver(entry, hands)
-                if len(hands.done) >= SETTLED:
-                    await self._settle(claim, hands)
+                if hands.full:
+                    fine = await self._settle(claim, hands)
         finally:
             keeper.cancel()
-            await self._settle(claim, hands)
+            fine = await self._settle(claim, hands) and fine
             with suppress(StoreError):
-                await self._store.release(claim)
+                await self._store.release(
+                    claim, 0.0 if fine else PAUSE, given_back=not hands.settled
+                )
 
     async def _deliver(self, entry: Pending, hands: "_Hands") -> None:
         written = Written(entry.event_type, entry.event_id, entry.source, entry.event)
@@ -122,16 +125,23 @@ class Journal:
             self._note(written, await self._workflow.run(written, entry.raw, grave=hands))
         hands.done.append(entry.number)
 
-    async def _settle(self, claim: Claim, hands: "_Hands") -> None:
-        """What was done is so in the store; else it will be delivered again, by whoever has it."""
+    async def _settle(self, claim: Claim, hands: "_Hands") -> bool:
+        """What was done is so in the store; False: it will be delivered again, by whoever has it.
+
+        Nothing that comes after it may be delivered then: of what failed no letter was written, so
+        it will come again, and in its order.
+        """
         done, letters = hands.empty()
-        if not done and not letters:
-            return
+        if not done:
+            return True
         try:
-            if not await self._store.settle(claim, done, letters):
-                self._log.warn("journal entries were delivered by two workers", count=len(done))
+            if await self._store.settle(claim, done, letters):
+                hands.settled = True
+                return True
+            self._log.warn("journal entries were delivered by two workers", count=len(done))
         except StoreError as fault:
             self._log.warn("journal entries cannot be settled", reason=str(fault), count=len(done))
+        return False
 
     async def _keep(self, claim: Claim) -> None:
         """The claim holds; this ends when it does not any more."""
@@ -145,14 +155,20 @@ class Journal:
 class _Hands:
     """What was done of a claim and is not settled yet; dead letters wait here for its commit.
 
-    If they block an order key, the hands are stuck once there is one.
+    `settled`: of this claim something was. `stuck`: a letter is here that blocks the order key.
     """
 
     def __init__(self, blocks: str) -> None:
         self.done: list[int] = []
         self.letters: list[DeadLetter] = []
+        self.settled = False
         self.stuck = False
         self._blocks = blocks
+
+    @property
+    def full(self) -> bool:
+        """Nothing more may be delivered before what is here has been settled."""
+        return bool(self.letters) or len(self.done) >= SETTLED
 
     async def bury(self, letters: Sequence[DeadLetter]) -> None:
         self.letters += [structs.replace(each, blocks=self._blocks) for each in letters]

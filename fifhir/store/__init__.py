@@ -233,8 +233,11 @@ class Store(Protocol):
         False: the claim was lost and nothing was written; whoever has it now delivers them.
         """
 
-    async def release(self, claim: Claim, delay: float = 0.0) -> None:
-        """Others may claim the order key, no sooner than `delay` seconds from now."""
+    async def release(self, claim: Claim, delay: float = 0.0, *, given_back: bool = False) -> None:
+        """Others may claim the order key, no sooner than `delay` seconds from now.
+
+        `given_back`: nothing came of the claim, but nobody died of it; the attempt is not counted.
+        """
 
     async def bury(self, letters: Sequence[DeadLetter]) -> None:
         """All letters are in the dead letter queue."""

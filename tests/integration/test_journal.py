@@ -129,6 +129,26 @@ def test_a_dead_letter_may_hold_up_its_sender_until_it_is_replayed(
     assert controls(destination) == ["A", "D", "A", "B", "C"]
 
 
+def test_nothing_passes_a_message_whose_dead_letter_is_not_written(
+    house: Store, destination: Destination, waits: Callable[..., None]
+) -> None:
+    """The queue holds nothing more: what fails stays in the journal, and in its place."""
+    house.stop()
+    house.environ |= {"FI_FHIR_WORKFLOW_DLQ_MAX_SIZE": "1"}
+    house.start()
+    destination.status = 500
+    house.send(ADT.format("X").replace("|B|", "|OTHER|", 1))
+    waits(lambda: house.metric("workflow_dlq_size") == 1, seconds=30)
+    for control in ("A", "B", "C"):
+        house.send(ADT.format(control))
+    waits(lambda: controls(destination).count("A") > 1, seconds=50)
+    assert set(controls(destination)) == {"X", "A"}
+    destination.status = 200
+    waits(lambda: "C" in controls(destination), seconds=50)
+    first = list(dict.fromkeys(controls(destination)))
+    assert first == ["X", "A", "B", "C"]
+
+
 def test_what_was_answered_survives_the_death_of_all(
     house: Store, destination: Destination, waits: Callable[..., None]
 ) -> None:

@@ -144,6 +144,20 @@ def test_a_lost_claim_settles_nothing(place: Place, do: Loop) -> None:
     assert do(quick.settle(claim, [claim.entries[0].number]))
 
 
+def test_what_is_given_back_has_not_been_tried(opened: Store, do: Loop) -> None:
+    do(opened.record(entry("1")))
+    for _ in range(3):
+        [claim] = do(opened.claim(10, 10, 60))
+        assert claim.entries[0].attempts == 1
+        do(opened.release(claim, given_back=True))
+    [lost] = do(opened.claim(10, 10, 0.0))
+    [claim] = do(opened.claim(10, 10, 60))
+    do(opened.release(lost, given_back=True))  # it is another's by now
+    do(opened.release(claim))
+    [again] = do(opened.claim(10, 10, 60))
+    assert again.entries[0].attempts == 3
+
+
 def test_a_released_key_waits_as_long_as_it_was_told(opened: Store, do: Loop) -> None:
     do(opened.record(entry("1")))
     [claim] = do(opened.claim(10, 10, 60))

@@ -192,14 +192,20 @@ async def renew(db: Connection, claim: Claim, lease: float) -> bool:
     return bool(told != "UPDATE 0")
 
 
-async def release(db: Connection, claim: Claim, delay: float) -> None:
-    await db.execute(
+async def release(db: Connection, claim: Claim, delay: float, given_back: bool) -> None:
+    told = await db.execute(
         "UPDATE order_keys SET leased_until = now() + $3::interval, handed = NULL "
         "WHERE order_key = $1 AND token = $2",
         claim.order_key,
         claim.token,
         seconds(delay),
     )
+    if given_back and told != "UPDATE 0":
+        await db.execute(
+            "UPDATE workflow_events SET attempts = attempts - 1 "
+            "WHERE id = $1 AND status = 'pending'",
+            claim.entries[0].number,
+        )
 
 
 async def settle(db: Connection, settlements: Sequence[Settlement], seal: Seal) -> list[bool]:

@@ -98,13 +98,17 @@ def renew(db: Connection, claim: Claim, lease: float) -> bool:
     return _owned(db, "UPDATE order_keys SET leased_until = ?", claim, time.monotonic() + lease)
 
 
-def release(db: Connection, claim: Claim, delay: float) -> None:
-    _owned(
-        db,
+def release(db: Connection, claim: Claim, delay: float, given_back: bool) -> None:
+    update, until = (
         "UPDATE order_keys SET leased_until = ?, handed = NULL",
-        claim,
         time.monotonic() + delay,
     )
+    if _owned(db, update, claim, until) and given_back:
+        db.execute(
+            "UPDATE workflow_events SET attempts = attempts - 1 "
+            "WHERE id = ? AND status = 'pending'",
+            (claim.entries[0].number,),
+        )
 
 
 def _owned(db: Connection, update: str, claim: Claim, until: float) -> bool:
