@@ -37,7 +37,8 @@ class Result(Struct, frozen=True, gc=False, omit_defaults=True):
     """What was found (OBX).
 
     A numeric `value` (NM, SN) is also the number `value_number`, with what stands around it:
-    `>1:128` has a comparator, a separator and a second number. `unit_code` is the unit in UCUM.
+    `>1:128` has a comparator, a separator and a second number. `unit_text` is the
+    unit in words, `unit_code` in UCUM.
     """
 
     value: Text
@@ -49,6 +50,7 @@ class Result(Struct, frozen=True, gc=False, omit_defaults=True):
     value_code: CodeableConcept | UnsetType = UNSET
     attachments: tuple[Attachment, ...] = ()
     unit: Text = ""
+    unit_text: Text = ""
     unit_code: Text = ""
     reference_range: Text = ""
     interpretation: Text = ""

@@ -155,7 +155,8 @@ def _quantity(result: Json, maker: Maker) -> Json | None:
 
 def _measured(result: Json, key: str, maker: Maker) -> Json | None:
     """A number of the event with its unit, in UCUM where the event knows that."""
-    made = datatypes.quantity(result.get(key), result.get("unit"), maker)
+    unit = result.get("unit_text") or result.get("unit")  # CWE[Quantity]: words, and a code
+    made = datatypes.quantity(result.get(key), unit, maker)
     code = result.get("unit_code")
     if made and code:
         made["system"], made["code"] = datatypes.UCUM_SYSTEM, code
