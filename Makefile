@@ -123,7 +123,7 @@ $(VENV)/.deploy: requirements/deploy.txt $(VENV)/.built
 	@$(INSTALL) --require-hashes -r requirements/deploy.txt
 	@touch $@
 
-$(VENV)/.built: $(VENV)/.locked pyproject.toml setup.py $(wildcard fifhir/*.pyx fifhir/*.pxd)
+$(VENV)/.built: $(VENV)/.locked pyproject.toml setup.py $(wildcard fifhir/*.pyx fifhir/*.pxd fifhir/*.h)
 	@echo "compiling the tokenizer"
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -41,6 +41,7 @@ cdef struct Table:
     Py_ssize_t odd              # segments whose name is not one
     Py_ssize_t special, special_end  # nothing special stands before or behind these
     Py_ssize_t opened           # where MSH-2 ends, which is outside all that
+    Py_ssize_t escapes          # delimiters that escape
     bint ascii, hexed, shifts
 
 

@@ -8,73 +8,29 @@ there: every later read stays between two offsets of that table, and no object i
 caller did not ask for. The table and its readers are in `_hl7parse.pxd`.
 """
 
+from cython cimport no_gc
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memchr, memcmp, memcpy
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 from fifhir import dtm, escape, path
 from fifhir.errors import MessageError
 
+cdef extern from "_hl7look.h":
+    ctypedef struct fifhir_block:
+        uint64_t stops, ends, fields, special, high
+    ctypedef void (*fifhir_looker)(
+        const unsigned char* at, size_t blocks, const unsigned char* delimiters, fifhir_block* found
+    ) noexcept nogil
+    fifhir_looker fifhir_look
+    fifhir_looker fifhir_widest() nogil
+    int fifhir_lowest(uint64_t mask) nogil
+
 cdef extern from *:
     """
-    #include <stdint.h>
-    /* What 64 bytes hold, a bit each: `stops` are delimiters, CR and LF, among them the line
-       `ends` and the `fields` delimiters; `special` is what text may not hold unchanged (escape
-       delimiters, quotes, backslashes, control characters); `high` is what is not ASCII. */
-    typedef struct { uint64_t stops, ends, fields, special, high; } fifhir_block;
-    #if defined(__SSE2__)
-    #include <emmintrin.h>
-    typedef struct { __m128i field, component, repetition, escape, subcomponent; } fifhir_wanted;
-    #define FIFHIR_ALL(c) _mm_set1_epi8((char)(c))
-    #define FIFHIR_IS(c) _mm_cmpeq_epi8(block, c)
-    #define FIFHIR_OR(a, b) _mm_or_si128(a, b)
-    #define FIFHIR_MASK(m) ((uint64_t)(uint32_t)_mm_movemask_epi8(m) << shift)
-    static inline fifhir_wanted fifhir_want(const unsigned char *d) {
-        fifhir_wanted w = {FIFHIR_ALL(d[0]), FIFHIR_ALL(d[1]), FIFHIR_ALL(d[2]),
-                           FIFHIR_ALL(d[3]), FIFHIR_ALL(d[4])};
-        return w;
-    }
-    static inline fifhir_block fifhir_look(const unsigned char *at, const fifhir_wanted *w) {
-        fifhir_block found = {0, 0, 0, 0, 0};
-        for (int shift = 0; shift < 64; shift += 16) {
-            __m128i block = _mm_loadu_si128((const __m128i *)(at + shift));
-            __m128i ends = FIFHIR_OR(FIFHIR_IS(FIFHIR_ALL(13)), FIFHIR_IS(FIFHIR_ALL(10)));
-            __m128i fields = FIFHIR_IS(w->field);
-            __m128i outer = FIFHIR_OR(fields, FIFHIR_IS(w->component));
-            __m128i inner = FIFHIR_OR(FIFHIR_IS(w->repetition), FIFHIR_IS(w->subcomponent));
-            __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(block, FIFHIR_ALL(31)), block);
-            __m128i quotes = FIFHIR_OR(FIFHIR_IS(FIFHIR_ALL(34)), FIFHIR_IS(FIFHIR_ALL(92)));
-            __m128i special = FIFHIR_OR(FIFHIR_IS(w->escape), _mm_andnot_si128(ends, control));
-            found.ends |= FIFHIR_MASK(ends);
-            found.fields |= FIFHIR_MASK(fields);
-            found.special |= FIFHIR_MASK(FIFHIR_OR(special, quotes));
-            found.high |= FIFHIR_MASK(block);
-            found.stops |= FIFHIR_MASK(FIFHIR_OR(ends, FIFHIR_OR(outer, inner)));
-        }
-        return found;
-    }
-    #else
-    typedef const unsigned char *fifhir_wanted;
-    static inline fifhir_wanted fifhir_want(const unsigned char *d) { return d; }
-    static inline fifhir_block fifhir_look(const unsigned char *at, const fifhir_wanted *w) {
-        fifhir_block found = {0, 0, 0, 0, 0};
-        const unsigned char *d = *w;
-        for (int i = 0; i < 64; i++) {
-            unsigned char c = at[i];
-            uint64_t bit = (uint64_t)1 << i;
-            int end = c == 13 || c == 10;
-            if (end) found.ends |= bit;
-            if (c == d[0]) found.fields |= bit;
-            if (end || c == d[0] || c == d[1] || c == d[2] || c == d[4]) found.stops |= bit;
-            if (c == d[3] || c == 34 || c == 92 || (c < 32 && !end)) found.special |= bit;
-            if (c > 127) found.high |= bit;
-        }
-        return found;
-    }
-    #endif
-    static inline int fifhir_lowest(uint64_t mask) { return __builtin_ctzll(mask); }
     /* The arena of the message that went last, for the next one; taken and given by one exchange,
        so that no two threads can have it. Not under AddressSanitizer: it would see less. */
     #include <stdlib.h>
@@ -101,18 +57,12 @@ cdef extern from *:
         free(arena);
     }
     """
-    ctypedef struct fifhir_block:
-        uint64_t stops, ends, fields, special, high
-    ctypedef struct fifhir_wanted:
-        pass
-    fifhir_wanted fifhir_want(const unsigned char* delimiters) nogil
-    fifhir_block fifhir_look(const unsigned char* at, const fifhir_wanted* wanted) nogil
-    int fifhir_lowest(uint64_t mask) nogil
     char* fifhir_take(size_t size) nogil
     void fifhir_give(char* arena, size_t size) nogil
 
 cdef enum:
-    BLOCK = 64    # bytes the scan looks at together
+    BLOCK = 64    # bytes the scan has a bit each for
+    TOGETHER = 16  # blocks it looks at before it notes what they hold
     UNHURRIED = 65536  # bytes from which on a scan lets other threads run meanwhile
     MSH = 0x48534D
     BHS = 0x534842
@@ -125,6 +75,8 @@ cdef Py_ssize_t _FIELD_LIMIT = FIELD_LIMIT
 cdef bytes _BEFORE = b"\xef\xbb\xbf \t\r\n\x0b\x00"
 cdef bytes _STANDARD = b"|^~\\&"
 cdef bytes _AFTER = b"\r\n\x1c\x00"
+
+fifhir_look = fifhir_widest()
 
 
 # The scan: bytes to offsets.
@@ -216,20 +168,20 @@ cdef inline int _note(
     cdef Py_ssize_t* fields = t.fields
     cdef Py_ssize_t* stops = t.stops
     cdef Py_ssize_t used = t.used, stopped = t.stopped
-    cdef uint64_t left = found.stops
+    cdef uint64_t left = found.stops, ends = found.ends, begins = ends | found.fields
     cdef int fault, bit
     while left:
         bit = fifhir_lowest(left)
         left &= left - 1
         stops[stopped] = at + bit
-        if found.ends >> bit & 1:
+        if ends >> bit & 1:
             t.used = used
             fault = _end(t, first[0], at + bit)
             if fault:
                 return fault
             first[0] = used = t.used
         fields[used] = stopped  # written each time, counted where a field begins: no branch
-        used += (found.fields | found.ends) >> bit & 1
+        used += begins >> bit & 1
         stopped += 1
     t.used, t.stopped = used, stopped
     return 0
@@ -251,25 +203,39 @@ cdef Py_ssize_t _escapes(Table* t, Py_ssize_t at, uint64_t special, Py_ssize_t s
     return escapes
 
 
-cdef inline fifhir_block _look(
-    Bytes at, Py_ssize_t size, const fifhir_wanted* wanted
+cdef Py_ssize_t _look(
+    Bytes at, Py_ssize_t size, const unsigned char* delimiters, fifhir_block* found
 ) noexcept nogil:
-    """What the next block holds; blanks where less than a block is left."""
+    """How many blocks were looked at; blanks stand where less than a block is left."""
     cdef unsigned char tail[BLOCK]
-    cdef int i
-    if size >= BLOCK:
-        return fifhir_look(at, wanted)
+    cdef Py_ssize_t blocks = min(size // BLOCK, TOGETHER)
+    if blocks:
+        fifhir_look(at, blocks, delimiters, found)
+        return blocks
+    memset(tail, 32, BLOCK)
     memcpy(tail, at, size)
-    for i in range(size, BLOCK):
-        tail[i] = 32
-    return fifhir_look(tail, wanted)
+    fifhir_look(tail, 1, delimiters, found)
+    return 1
+
+
+cdef inline int _take(
+    Table* t, Py_ssize_t* first, Py_ssize_t at, const fifhir_block* found, Py_ssize_t size
+) noexcept nogil:
+    """Note all that a block holds."""
+    cdef int fault = 0
+    if found.special:
+        t.escapes += _escapes(t, at, found.special, size)
+    if found.stops:
+        fault = _make_room(t)
+        if not fault:
+            fault = _note(t, first, at, found)
+    return fault
 
 
 cdef int _scan(Table* t, const unsigned char* delimiters, Py_ssize_t size) noexcept nogil:
     """Fill the table from `size` bytes that begin with MSH; 0, or a fault of `_grow`."""
-    cdef Py_ssize_t at = 4, first = 0, escapes = 0
-    cdef fifhir_wanted wanted = fifhir_want(delimiters)
-    cdef fifhir_block found
+    cdef Py_ssize_t at = 4, first = 0, i, blocks
+    cdef fifhir_block found[TOGETHER]
     cdef uint64_t high = 0
     cdef int fault
     if _furnish(t):
@@ -282,21 +248,17 @@ cdef int _scan(Table* t, const unsigned char* delimiters, Py_ssize_t size) noexc
         at += 1
     t.opened = at
     while at < size:
-        found = _look(t.base + at, size - at, &wanted)
-        high |= found.high
-        if found.special:
-            escapes += _escapes(t, at, found.special, size)
-        if found.stops:
-            fault = _make_room(t)
-            if not fault:
-                fault = _note(t, &first, at, &found)
+        blocks = _look(t.base + at, size - at, delimiters, found)
+        for i in range(blocks):
+            high |= found[i].high
+            fault = _take(t, &first, at, &found[i], size)
             if fault:
                 return fault
-        at += BLOCK
+            at += BLOCK
     t.ascii = not high and not t.shifts
     fault = _end(t, first, size)
     t.stops[t.stopped] = size
-    return fault if fault else 2 if t.stopped - 2 + escapes > _FIELD_LIMIT else 0
+    return fault if fault else 2 if t.stopped - 2 + t.escapes > _FIELD_LIMIT else 0
 
 
 # The table, asked from Python.
@@ -308,6 +270,7 @@ cdef inline bint _is_called(Table* t, Py_ssize_t segment, bytes name) noexcept:
     return end - at == size and memcmp(at, PyBytes_AS_STRING(name), size) == 0
 
 
+@no_gc  # it holds bytes and texts, so nothing it is part of can be a circle
 cdef class Tokens:
     """Where the segments and fields of one message lie; see the specification."""
 

@@ -99,7 +99,7 @@ def test_a_wheel_from_the_sdist_runs_the_compiled_tokenizer(
     held = zipfile.ZipFile(wheel).namelist()
     for name in COMPILED:
         assert [file for file in held if re.fullmatch(rf"fifhir/{name}\..*\.so", file)]
-    sources = (".pyx", ".pxd", ".c")
+    sources = (".pyx", ".pxd", ".c", ".h")
     assert not [name for name in held if name.endswith(sources) or name.startswith("tests")]
 
     clean = environment(python, tmp_path / "clean", root / "requirements" / "run.txt")
