@@ -16,9 +16,23 @@ from msgspec import NODEFAULT, Struct, inspect
 from fifhir import config, effective, event, schema, tables
 from fifhir.cel.functions import GLOBALS, MEMBERS
 from fifhir.cel.values import TYPES
-from fifhir.metrics import Catalogue, exposition
+from fifhir.families import (
+    ASKED,
+    BREAKER_STATES,
+    CAUSES,
+    COMMITS,
+    ERROR_TYPES,
+    FAMILIES,
+    MLLP_OUTCOMES,
+    MLLP_REFUSALS,
+    OUTCOMES,
+    PATHS,
+    STAGES,
+    STORE_ERRORS,
+    TIMED,
+    TLS_REASONS,
+)
 from fifhir.profile.config import Check, CodeMapping, SourceProfile
-from fifhir.scoreboard import Scoreboard
 from fifhir.secret import Secret
 from fifhir.sinks import ActionConfig
 from fifhir.workflow import codes, jsonschema, transform
@@ -220,18 +234,35 @@ def kinds(kind: inspect.Type, seen: dict[type[Struct], None]) -> Iterator[str]:
 
 
 def metrics() -> Iterator[str]:
-    """Yield a table of every metric that a scrape shows."""
-    catalogue = Catalogue(
-        event_types=event.EVENT_TYPES, routes=[("all_events", "log")], endpoints=["x"]
-    )
-    text = exposition(Scoreboard(catalogue, 1)).decode()
-    yield from header("metric", "type", "labels", "meaning")
-    for name, told in re.findall(r"^# HELP (\S+) (.*)$", text, re.MULTILINE):
-        kind = re.search(rf"^# TYPE {name} (\w+)$", text, re.MULTILINE)
-        sample = re.search(rf"^{name}(?:_bucket)?{{(.*?)}} ", text, re.MULTILINE)
-        labels = re.findall(r'(\w+)="', sample[1]) if sample else []
-        shown = ", ".join(f"`{label}`" for label in labels if label != "le")
-        yield row(f"`{name}`", kind[1] if kind else "", shown, told)
+    """Yield a row for every metric: what it is, what it tells, and what to do about it."""
+    yield from header("metric", "type", "labels", "meaning", "what to do")
+    for each in FAMILIES:
+        kind = "gauge" if each.kind in {"sum", "max"} else each.kind
+        labels = ", ".join(f"`{label}`" for label in each.labels)
+        yield row(f"`{each.name}`", kind, labels, each.help, each.todo)
+    for name, told, todo in ASKED:
+        yield row(f"`{name}`", "gauge", "", told, todo)
+
+
+def metric_labels() -> Iterator[str]:
+    """Yield a row for each label that has the same values everywhere."""
+    yield from header("label", "values")
+    values: dict[str, tuple[object, ...]] = {
+        "error_type": ERROR_TYPES,
+        "stage (errors)": STAGES,
+        "stage (durations)": TIMED,
+        "outcome (routes)": OUTCOMES,
+        "outcome (MLLP)": MLLP_OUTCOMES,
+        "reason (frames)": MLLP_REFUSALS,
+        "reason (TLS)": TLS_REASONS,
+        "state (breakers)": BREAKER_STATES,
+        "what (commits)": COMMITS,
+        "kind (store)": STORE_ERRORS,
+        "cause": CAUSES,
+        "path": PATHS,
+    }
+    for name, known in values.items():
+        yield row(name, " ".join(f"`{each}`" for each in known))
 
 
 def header(*titles: str) -> Iterator[str]:
@@ -291,6 +322,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "profiles": profiles,
     "triggers": triggers,
     "metrics": metrics,
+    "metric_labels": metric_labels,
     "findings": findings,
     "cel_functions": cel_functions,
 }

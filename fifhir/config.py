@@ -243,7 +243,7 @@ class ProfileSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Observability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Metrics, status and logs."""
+    """Metrics, status, logs and traces."""
 
     metrics_enabled: Annotated[bool, Meta(description="Whether to listen on metrics_port.")] = True
     metrics_host: Annotated[
@@ -272,6 +272,40 @@ class Observability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Literal["", "json", "console", "text"],
         Meta(description="Empty means console at a terminal and json otherwise; text is console."),
     ] = ""
+    log_messages: Annotated[
+        bool,
+        Meta(description="Whether every message gets a line at info, with its trace and time."),
+    ] = False
+    log_slow: Annotated[
+        Duration, Meta(ge=0, le=3600, description="An action that takes so long gets a line.")
+    ] = 0.5
+    tracing_enabled: Annotated[
+        bool,
+        Meta(
+            description="Whether spans are sent to a collector; needs the extra `otel`. Trace ids "
+            "are in the log and passed on in any case."
+        ),
+    ] = False
+    tracing_endpoint: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^\s@]+)?$",
+            description="The collector, OTLP over HTTP, as in http://collector:4318/v1/traces.",
+        ),
+    ] = ""
+    tracing_sampler: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Share of the traces begun here that are sent; in one that others began it "
+            "is as they decided.",
+        ),
+    ] = 0.1
+
+    def faults(self) -> Faults:
+        if self.tracing_enabled and not self.tracing_endpoint:
+            yield ("tracing_endpoint",), "spans need a collector to be sent to"
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

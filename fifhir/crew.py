@@ -5,7 +5,7 @@ import signal
 from dataclasses import dataclass, field
 
 from fifhir.child import Body
-from fifhir.metrics import CAUSES, OTHER
+from fifhir.families import CAUSES, OTHER
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds between the ends of a crash loop
 NEVER = float("inf")

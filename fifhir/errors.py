@@ -51,9 +51,13 @@ class ConfigError(FifhirError):
 class StoreError(FifhirError):
     """The operator must see to the database; until then nothing that needs it is promised.
 
-    `kind` is a stable word: unavailable, read_only, full, slow, overload, undurable, schema,
-    corrupt or sealed.
+    `kind` is one of `KINDS`.
     """
+
+    KINDS = (
+        *("unavailable", "read_only", "full", "slow", "overload"),
+        *("undurable", "schema", "corrupt", "sealed"),
+    )
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)

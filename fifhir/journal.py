@@ -8,8 +8,9 @@ another one goes on, and what was on its way is sent again under its key.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from time import perf_counter
 from typing import NamedTuple
 
 from msgspec import structs
@@ -17,9 +18,9 @@ from msgspec import structs
 from fifhir import ack
 from fifhir.errors import StoreError
 from fifhir.logs import Log
+from fifhir.signs import Signs
 from fifhir.store import Claim, DeadLetter, Entry, Pending, Recorded, Store
 from fifhir.workflow.engine import Workflow
-from fifhir.workflow.outcome import Outcome
 from fifhir.written import Written
 
 KEYS = 64  # order keys one worker delivers for at a time
@@ -41,14 +42,12 @@ class Accepted(NamedTuple):
 
 
 class Journal:
-    """One worker's hand on the journal. `note` is told what became of each message."""
+    """One worker's hand on the journal."""
 
-    def __init__(
-        self, store: Store, workflow: Workflow, note: Callable[[Written, Outcome], None], log: Log
-    ) -> None:
+    def __init__(self, store: Store, workflow: Workflow, signs: Signs, log: Log) -> None:
         self._store = store
         self._workflow = workflow
-        self._note = note
+        self._signs = signs
         self._log = log
         self._fresh = asyncio.Event()
         self._working: set[asyncio.Task[None]] = set()
@@ -117,12 +116,22 @@ class Journal:
                 )
 
     async def _deliver(self, entry: Pending, hands: "_Hands") -> None:
-        written = Written(entry.event_type, entry.event_id, entry.source, entry.event)
+        written = Written(
+            *(entry.event_type, entry.event_id, entry.source, entry.event), entry.trace
+        )
         if entry.attempts > ATTEMPTS:
             await hands.bury(self._workflow.give_up(written, entry.raw, entry.attempts - 1))
-            self._log.error("message given up", event_id=entry.event_id, attempts=entry.attempts)
+            self._log.error(
+                "message given up",
+                event_id=entry.event_id,
+                trace_id=written.trace.trace_id,
+                attempts=entry.attempts,
+            )
         else:
-            self._note(written, await self._workflow.run(written, entry.raw, grave=hands))
+            began = perf_counter()
+            self._signs.claimed(entry.recorded_at)
+            await self._workflow.run(written, entry.raw, grave=hands)
+            self._signs.taken_up("journal", written, began)
         hands.done.append(entry.number)
 
     async def _settle(self, claim: Claim, hands: "_Hands") -> bool:
@@ -199,4 +208,5 @@ def _entry(accepted: Accepted) -> Entry:
         facility=facility,
         control_id=control_id,
         digest=digest,
+        trace=written.link,
     )

@@ -60,6 +60,14 @@ class ListenerSettings(TlsKeys, frozen=True, kw_only=True, forbid_unknown_fields
     error_segment: Annotated[
         bool, Meta(description="Whether a refusal has an ERR segment, or MSA-3 alone.")
     ] = True
+    trace_field: Annotated[
+        str,
+        Meta(
+            pattern=r"^([A-Z][A-Z0-9]{2}-[1-9][0-9]{0,2})?$",
+            description="The field that holds a traceparent (W3C Trace Context), as in ZTR-1; "
+            "empty: none.",
+        ),
+    ] = ""
     max_frame_bytes: Annotated[
         int,
         Meta(

@@ -53,6 +53,7 @@ class Log:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.dropped = 0
+        self.hidden = 0
         self._fd = fd
         self._least = LEVELS[level]
         self._render = _json if (style or _style(fd)) == "json" else _console
@@ -109,6 +110,7 @@ class Log:
             written += 1
         else:
             hidden += 1
+            self.hidden += 1
         self._complaints[level, message] = (written, hidden, since)
 
     def _tell(self) -> None:

@@ -1,14 +1,14 @@
-"""Every metric: its name, its labels, its buckets, once.
+"""Which slot of shared memory holds which number, and how they are told to Prometheus.
 
 A number is a slot of a slab, an array of doubles that one process writes and all may read. The
-catalogue says which slot is which. Slots are only ever added, so a slot keeps its meaning over a
-reload, and a label nobody announced counts under "other": no message can make the slab grow.
+catalogue says which slot is which; `families` has the names. Slots are only ever added, so a slot
+keeps its meaning over a reload, and a label nobody announced counts under "other": no message can
+make the slab grow.
 """
 
 import platform
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import (
@@ -18,179 +18,76 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from fifhir.errors import DeliveryError
+from fifhir.families import (
+    ACTION_ERRORS,
+    ASKED,
+    AUTH_REASONS,
+    BREAKER,
+    BREAKER_CHANGES,
+    BREAKER_STATES,
+    BYTES,
+    CAPPED,
+    CAUSES,
+    COMMIT,
+    COMMIT_ROWS,
+    COMMITS,
+    DLQ_SIZE,
+    DUPLICATES,
+    DURATION,
+    ERROR_TYPES,
+    ERRORS,
+    FAMILIES,
+    HIDDEN_LINES,
+    HTTP,
+    IN_PROGRESS,
+    INGRESSES,
+    LIMITER_WAIT,
+    LOOKED,
+    LOOP_LAG,
+    LOST_LINES,
+    MLLP,
+    MLLP_DROPPED,
+    MLLP_OPEN,
+    MLLP_OUTCOMES,
+    MLLP_REFUSALS,
+    MLLP_REFUSED,
+    OLDEST,
+    OPEN,
+    OTHER,
+    OUTCOMES,
+    PATHS,
+    PENDING,
+    POOL,
+    POOL_STATES,
+    PROCESSED,
+    REFUSED,
+    REJECTED,
+    RELOADED,
+    RESPAWNS,
+    RETRIES,
+    ROUTED,
+    SPANS_LOST,
+    STAGE,
+    STAGES,
+    STATUSES,
+    STORE_DOWN,
+    STORE_ERRORS,
+    STORE_FAULTS,
+    STORE_WAITING,
+    TIMED,
+    TLS_EXPIRES,
+    TLS_REASONS,
+    TLS_REFUSED,
+    UNKEPT,
+    UNREAD,
+    Family,
+)
 
 # The first words of every slab, one cache line: what the process is doing now.
 HEARTBEAT, PID, STATE, STARTED, CONNECTIONS, IN_FLIGHT, LAG, DROPPED = range(8)
 HEADER = 8
 
-BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-OTHER = "other"
-ERROR_TYPES = DeliveryError.KINDS
-STAGES = ("ingress", "parse", "filter", "transform", "action", "dlq")
-CAUSES = ("exit", "SIGABRT", "SIGBUS", "SIGKILL", "SIGSEGV", "SIGTERM", "watchdog", OTHER)
-PATHS = (
-    "/health",
-    "/ready",
-    "/metrics",
-    "/openapi.json",
-    "/api/v1/parse",
-    "/api/v1/parse/validate",
-    "/api/v1/workflow",
-    "/api/v1/workflow/replay",
-    OTHER,
-)
-STATUSES = (
-    *(200, 202, 400, 401, 403, 404, 405, 408, 411, 413, 414, 415, 417, 422, 429, 431),
-    *(500, 501, 503, 505, 0),  # 0 stands for any other
-)
-INGRESSES = ("http", "mllp")
-TLS_REASONS = ("plain", "version", "certificate", "identity", "timeout", "gone", "handshake")
-AUTH_REASONS = ("none", "unknown", "token", "unready", "scope", "throttled", "limited")
-MLLP_OUTCOMES = ("accepted", "error", "rejected", "failed")
-MLLP_REFUSALS = (
-    *("garbage", "too_large", "unfinished", "no_cr", "restarted"),
-    *("frame_timeout", "overload", "tls"),
-)
-
-
-class Family(NamedTuple):
-    """One metric; `kind` says how the slots of many workers become one number."""
-
-    name: str
-    help: str
-    kind: Literal["counter", "sum", "max", "histogram"]
-    labels: tuple[str, ...] = ()
-
-
-PROCESSED = Family(
-    "workflow_events_processed_total",
-    "Events that went through the workflow.",
-    "counter",
-    ("event_type", "source", "success"),
-)
-IN_PROGRESS = Family("workflow_events_in_progress", "Events in the workflow now.", "sum")
-DURATION = Family(
-    "workflow_action_duration_seconds",
-    "How long an action took.",
-    "histogram",
-    ("action_type", "route_name"),
-)
-ACTION_ERRORS = Family(
-    "workflow_action_errors_total",
-    "Actions that failed.",
-    "counter",
-    ("action_type", "route_name", "error_type"),
-)
-DLQ_SIZE = Family("workflow_dlq_size", "Dead letters waiting for an operator.", "max")
-UNKEPT = Family(
-    "fi_fhir_dlq_write_failures_total",
-    "Dead letters the store did not take; the message was answered as not accepted.",
-    "counter",
-)
-DUPLICATES = Family(
-    "fi_fhir_duplicates_total",
-    "Messages that were in the journal before and were answered as then.",
-    "counter",
-)
-BREAKER = Family(
-    "workflow_circuit_breaker_state",
-    "0 closed, 1 half-open, 2 open; the worst of the workers.",
-    "max",
-    ("endpoint",),
-)
-REJECTED = Family(
-    "workflow_rate_limiter_rejected_total",
-    "Deliveries the rate limiter turned away.",
-    "counter",
-    ("endpoint",),
-)
-ERRORS = Family(
-    "workflow_errors_total", "Errors, by the stage they arose in.", "counter", ("stage",)
-)
-HTTP = Family(
-    "fi_fhir_http_requests_total", "HTTP requests answered.", "counter", ("path", "status")
-)
-OPEN = Family("fi_fhir_connections", "Open connections of all workers.", "sum")
-CAPPED = Family(
-    "fi_fhir_connection_cap_reached_total",
-    "Times a worker stopped accepting because it held all the connections it may.",
-    "counter",
-)
-MLLP_OPEN = Family(
-    "fi_fhir_mllp_connections",
-    "Open MLLP connections of all workers, by the address of their listener.",
-    "sum",
-    ("listener",),
-)
-MLLP = Family(
-    "fi_fhir_mllp_messages_total",
-    "Messages that came in MLLP frames, by what became of them.",
-    "counter",
-    ("outcome",),
-)
-MLLP_REFUSED = Family(
-    "fi_fhir_mllp_frames_refused_total",
-    "Beginnings of MLLP frames that did not become messages.",
-    "counter",
-    ("reason",),
-)
-MLLP_DROPPED = Family(
-    "fi_fhir_mllp_dropped_bytes_total", "Bytes that belonged to no whole MLLP frame.", "counter"
-)
-LOOKED = Family(
-    "fi_fhir_unread_sampled_messages_total",
-    "Messages that were looked at for values that no rule reads; at most ten a second a worker.",
-    "counter",
-)
-UNREAD = Family(
-    "fi_fhir_unread_fields_total",
-    "Fields of those messages with a value that is in no event, by segment.",
-    "counter",
-    ("segment",),
-)
-TLS_REFUSED = Family(
-    "fi_fhir_tls_connections_refused_total",
-    "Connections that did not come about because of TLS, or of who the peer is.",
-    "counter",
-    ("ingress", "reason"),
-)
-TLS_EXPIRES = Family(
-    "fi_fhir_tls_certificate_expires_seconds",
-    "When the certificate of a listener expires, as seconds since 1970.",
-    "max",
-    ("listener",),
-)
-REFUSED = Family(
-    "fi_fhir_auth_refused_total",
-    "Requests that were refused because of who asked, or how often.",
-    "counter",
-    ("reason",),
-)
-RESPAWNS = Family(
-    "fi_fhir_worker_respawns_total", "Workers replaced after an end.", "counter", ("cause",)
-)
-RELOADED = Family("fi_fhir_config_reload_success", "1 if the last reload took effect.", "max")
-LOOP_LAG = Family("fi_fhir_event_loop_lag_seconds", "The longest recent delay of a loop.", "max")
-LOST_LINES = Family("fi_fhir_log_lines_dropped_total", "Log lines nobody took.", "counter")
-
-FAMILIES = (
-    *(
-        PROCESSED,
-        IN_PROGRESS,
-        DURATION,
-        ACTION_ERRORS,
-        DLQ_SIZE,
-        UNKEPT,
-        DUPLICATES,
-        BREAKER,
-        REJECTED,
-        ERRORS,
-    ),
-    *(MLLP_OPEN, MLLP, MLLP_REFUSED, MLLP_DROPPED, TLS_REFUSED, TLS_EXPIRES, REFUSED),
-    *(LOOKED, UNREAD),
-    *(HTTP, OPEN, CAPPED, RESPAWNS, RELOADED, LOOP_LAG, LOST_LINES),
-)
+MOST_ROUTES = 1000  # routes, and as many actions, that are counted under their own names
 
 
 class Catalogue:
@@ -223,10 +120,23 @@ class Catalogue:
         self._used = HEADER
         self._event_types = tuple(event_types)
         self._events: dict[tuple[str, str, bool], int] = {}
+        self.offered = self._hidden()
         self.dlq_size = self._slot(DLQ_SIZE)
         self.unkept = self._slot(UNKEPT)
         self.duplicates = self._slot(DUPLICATES)
         self.capped = self._slot(CAPPED)
+        self.hidden_lines = self._slot(HIDDEN_LINES)
+        self.spans_lost = self._slot(SPANS_LOST)
+        self.store_down = self._slot(STORE_DOWN)
+        self.waiting = {what: self._slot(STORE_WAITING, what) for what in COMMITS}
+        self.pending = self._slot(PENDING)
+        self.oldest = self._slot(OLDEST)
+        self.pool = {state: self._slot(POOL, state) for state in POOL_STATES}
+        self.stages = {stage: self._slot(STAGE, stage) for stage in TIMED}
+        self.commits = {what: self._slot(COMMIT, what) for what in COMMITS}
+        self.rows = {what: self._slot(COMMIT_ROWS, what) for what in COMMITS}
+        self.bytes = {ingress: self._slot(BYTES, ingress) for ingress in INGRESSES}
+        self._store_faults = {kind: self._slot(STORE_FAULTS, kind) for kind in STORE_ERRORS}
         self.reloaded = self._slot(RELOADED)
         self.tls_refused = {
             (ingress, reason): self._slot(TLS_REFUSED, ingress, reason)
@@ -261,8 +171,10 @@ class Catalogue:
         for listener in listeners:
             self._slot(MLLP_OPEN, listener)
         for endpoint in endpoints:
-            self._slot(BREAKER, endpoint)
-            self._slot(REJECTED, endpoint)
+            for family in (BREAKER, REJECTED, RETRIES, LIMITER_WAIT):
+                self._slot(family, endpoint)
+            for state in BREAKER_STATES:
+                self._slot(BREAKER_CHANGES, endpoint, state)
         for source in sources:
             for event_type in self._event_types:
                 for success in (True, False):
@@ -270,17 +182,25 @@ class Catalogue:
                     if slot:
                         self._events[event_type, source, success] = slot
         for route, action_type in routes:
-            if self._used + len(BUCKETS) + 2 + len(ERROR_TYPES) <= self.size:
+            room = self.size - self._used - DURATION.width - len(ERROR_TYPES) - len(OUTCOMES)
+            if room >= 0 and len(self.series[DURATION]) <= MOST_ROUTES:
                 self._slot(DURATION, action_type, route)
                 for error_type in ERROR_TYPES:
                     self._slot(ACTION_ERRORS, action_type, route, error_type)
+                for outcome in OUTCOMES:
+                    self._slot(ROUTED, route, outcome)
+
+    def _hidden(self) -> int:
+        """A slot that only its own process reads."""
+        self._used += 1
+        return self._used - 1
 
     def _slot(self, family: Family, *labels: str) -> int:
         """The slot of this series, made if it is new; 0 if there is no room for it."""
         known = self.series[family]
         if labels in known:
             return known[labels]
-        slot, width = self._used, len(BUCKETS) + 2 if family.kind == "histogram" else 1
+        slot, width = self._used, family.width
         if slot + width > self.size:
             return 0
         self._used += width
@@ -334,13 +254,37 @@ class Catalogue:
 
     def breaker(self, endpoint: str) -> int:
         """The gauge of this endpoint's breaker."""
-        known = self.series[BREAKER]
-        return known.get((endpoint,)) or known[OTHER,]
+        return self._of(BREAKER, endpoint)
+
+    def breaker_change(self, endpoint: str, state: str) -> int:
+        """The counter of the times this endpoint's breaker went into `state`."""
+        known = self.series[BREAKER_CHANGES]
+        return known.get((endpoint, state)) or known[OTHER, state]
 
     def rejected(self, endpoint: str) -> int:
         """The counter of this endpoint's rate limiter."""
-        known = self.series[REJECTED]
-        return known.get((endpoint,)) or known[OTHER,]
+        return self._of(REJECTED, endpoint)
+
+    def limiter_wait(self, endpoint: str) -> int:
+        """The counter of seconds waited for this endpoint's rate limiter."""
+        return self._of(LIMITER_WAIT, endpoint)
+
+    def retries(self, endpoint: str) -> int:
+        """The counter of this endpoint's repeated tries."""
+        return self._of(RETRIES, endpoint)
+
+    def _of(self, family: Family, label: str) -> int:
+        known = self.series[family]
+        return known.get((label,)) or known[OTHER,]
+
+    def store_fault(self, kind: str) -> int:
+        """The counter of the store's failures of this kind."""
+        return self._store_faults.get(kind, self._store_faults[OTHER])
+
+    def routed(self, route: str, outcome: str) -> int:
+        """The counter of this route's events with this outcome, one of `OUTCOMES`."""
+        known = self.series[ROUTED]
+        return known.get((route, outcome)) or known[OTHER, outcome]
 
     def slots(self, *kinds: str) -> list[int]:
         """Every slot in use whose numbers are combined in one of these ways."""
@@ -349,13 +293,8 @@ class Catalogue:
             for family, series in self.series.items()
             if family.kind in kinds
             for slot in series.values()
-            for step in range(len(BUCKETS) + 2 if family.kind == "histogram" else 1)
+            for step in range(family.width)
         ]
-
-
-def bucket(seconds: float) -> int:
-    """How far from a histogram's first slot the bucket of this duration lies."""
-    return bisect_left(BUCKETS, seconds)
 
 
 class Board(Protocol):
@@ -383,16 +322,16 @@ class _Collector:
         totals = self._board.totals()
         for family, series in self._board.catalogue.series.items():
             yield _metric(family, series, totals)
-        yield _gauge("fi_fhir_uptime_seconds", "How long it has run.", self._board.uptime())
-        yield _gauge("fi_fhir_workers", "Workers that serve now.", self._board.serving())
         build = {**self._board.catalogue.build, "python": platform.python_version()}
-        info = GaugeMetricFamily("fi_fhir_build_info", "What is running.", labels=list(build))
-        info.add_metric(list(build.values()), 1)
-        yield info
-
-
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value=value)
+        found: tuple[tuple[dict[str, str], float], ...] = (
+            ({}, self._board.uptime()),
+            ({}, self._board.serving()),
+            (build, 1),
+        )
+        for (name, text, _), (labels, value) in zip(ASKED, found, strict=True):
+            asked = GaugeMetricFamily(name, text, labels=list(labels))
+            asked.add_metric(list(labels.values()), value)
+            yield asked
 
 
 def _metric(family: Family, series: dict[tuple[str, ...], int], totals: Sequence[float]) -> Metric:
@@ -412,8 +351,8 @@ def _histogram(
     metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
     for labels, slot in series.items():
         count, buckets = 0.0, []
-        for step, bound in enumerate((*map(str, BUCKETS), "+Inf")):
+        for step, bound in enumerate((*map(str, family.buckets), "+Inf")):
             count += totals[slot + step]
             buckets.append((bound, count))
-        metric.add_metric(labels, buckets, totals[slot + len(BUCKETS) + 1])
+        metric.add_metric(labels, buckets, totals[slot + family.width - 1])
     return metric

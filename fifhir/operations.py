@@ -21,17 +21,9 @@ from msgspec import Struct
 from fifhir import machine
 from fifhir.access import CHALLENGE, Keyring, token
 from fifhir.config import Settings
+from fifhir.families import ACTION_ERRORS, BREAKER, BUCKETS, DURATION, ERROR_TYPES, OTHER
 from fifhir.logs import Log, adopt
-from fifhir.metrics import (
-    ACTION_ERRORS,
-    BREAKER,
-    BUCKETS,
-    DROPPED,
-    DURATION,
-    ERROR_TYPES,
-    OTHER,
-    exposition,
-)
+from fifhir.metrics import DROPPED, exposition
 from fifhir.scoreboard import READY, Scoreboard
 
 BEAT = 0.5  # seconds

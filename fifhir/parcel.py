@@ -27,6 +27,22 @@ class Parcel(Struct, frozen=True):
         """What a destination knows a repeat by: the same for the same event, route and action."""
         return key(self.written.id, self.route, self.index)
 
+    @property
+    def span_id(self) -> str:
+        """The id of the span that this delivery is; the same at every try."""
+        return span_id(self.written, self.route, self.index)
+
+    @property
+    def traceparent(self) -> str:
+        """What the destination is told of the trace this delivery belongs to."""
+        return self.written.trace.parent(self.span_id)
+
+
+def span_id(written: Written, route: str, index: int) -> str:
+    """The id of the span of one action's delivery."""
+    number = int(key(written.id, route, index).replace("-", "")[16:], 16)
+    return written.trace.child(number)
+
 
 def key(event_id: str, route: str, index: int) -> str:
     """A UUID (RFC 9562, version 8) of what makes a delivery the same one."""

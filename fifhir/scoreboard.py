@@ -7,23 +7,21 @@ before the first fork, so that all processes see the same pages.
 
 import os
 import time
+from bisect import bisect_left
 from mmap import mmap
 
 from msgspec import Struct
 
+from fifhir.families import BUCKETS, MLLP_OPEN, PROCESSED
 from fifhir.metrics import (
-    BUCKETS,
     CONNECTIONS,
     HEADER,
     HEARTBEAT,
     IN_FLIGHT,
-    MLLP_OPEN,
     PID,
-    PROCESSED,
     STARTED,
     STATE,
     Catalogue,
-    bucket,
 )
 
 FREE, STARTING, READY, DRAINING = range(4)
@@ -32,7 +30,6 @@ STATES = ("free", "starting", "ready", "draining")
 STALE = 0.1  # seconds without a heartbeat after which the accept gate no longer waits for a worker
 PATIENCE = 200  # looks at a block that changes under the reader, half a millisecond apart
 
-_SUM = len(BUCKETS) + 1  # a histogram's buckets, +Inf included, then the sum of what it observed
 _SEQUENCE, _SPAN, _STARTED, _SUPERVISOR = range(4)
 
 
@@ -62,11 +59,11 @@ class Slab:
     def set(self, slot: int, value: float) -> None:
         self.words[slot] = value
 
-    def observe(self, base: int, seconds: float) -> None:
-        """One more duration is in the histogram that begins at `base`."""
+    def observe(self, base: int, value: float, bounds: tuple[float, ...] = BUCKETS) -> None:
+        """One more value is in the histogram that begins at `base` and has these buckets."""
         words = self.words
-        words[base + bucket(seconds)] += 1.0
-        words[base + _SUM] += seconds
+        words[base + bisect_left(bounds, value)] += 1.0
+        words[base + len(bounds) + 1] += value
 
     def beat(self, now: float) -> None:
         self.words[HEARTBEAT] = now

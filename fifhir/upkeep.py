@@ -36,18 +36,6 @@ class Upkeep:
         """Whether the store, if there is one, did what was last asked of it."""
         return self._well and (self.store is None or self.store.ready)
 
-    def breaker(self, endpoint: str, state: int) -> None:
-        """The gauge of an endpoint's breaker is set."""
-        self._slab.words[self._catalogue.breaker(endpoint)] = float(state)
-
-    def rejected(self, endpoint: str) -> None:
-        """A delivery the rate limiter turned away is counted."""
-        self._slab.add(self._catalogue.rejected(endpoint))
-
-    def unkept(self) -> None:
-        """A dead letter that the store did not take is counted."""
-        self._slab.add(self._catalogue.unkept)
-
     async def settled(self, *, needed: bool) -> None:
         """The store is open, or could not be opened soon; then StoreError if it is `needed`."""
         try:
@@ -75,16 +63,21 @@ class Upkeep:
             if not store.ready:
                 await store.health()
             found = await store.count()
+            pending, oldest = await store.backlog()
             await self._tidy(store)
         except StoreError as fault:
             if self._told:
                 self._log.error("store does not answer", reason=str(fault), kind=fault.kind)
             self._well = self._told = False
+            self._slab.words[self._catalogue.store_down] = 1.0
             return
         if not self._told:
             self._log.info("store answers again")
         self._well = self._told = True
-        self._slab.words[self._catalogue.dlq_size] = float(found)
+        words, catalogue = self._slab.words, self._catalogue
+        words[catalogue.store_down] = 0.0
+        words[catalogue.dlq_size] = float(found)
+        words[catalogue.pending], words[catalogue.oldest] = float(pending), oldest
 
     async def _tidy(self, store: Store) -> None:
         """Once an hour what has outlived its time is thrown away."""

@@ -10,7 +10,6 @@ import math
 import resource
 import signal
 import time
-from functools import partial
 from socket import socket
 
 import uvloop
@@ -19,7 +18,6 @@ from msgspec import Struct
 from fifhir import machine
 from fifhir.config import Settings
 from fifhir.ingress import api, mllp
-from fifhir.ingress.counting import count
 from fifhir.journal import Journal
 from fifhir.logs import Log, adopt
 from fifhir.metrics import DROPPED, LAG
@@ -27,6 +25,8 @@ from fifhir.notices import Notices
 from fifhir.profile.choosing import Profiles
 from fifhir.rates import Rates
 from fifhir.scoreboard import DRAINING, READY, Scoreboard, Slab
+from fifhir.signs import Signs
+from fifhir.spans import Spans
 from fifhir.store import Store
 from fifhir.store.opening import store as store_of
 from fifhir.tls import Door
@@ -60,7 +60,7 @@ def run(duty: Duty, slot: int) -> int:
     """Serve until SIGTERM; the exit status."""
     forbid_cores()
     adopt(duty.log)
-    duty.log.dropped = 0  # what the supervisor dropped is the supervisor's count
+    duty.log.dropped = duty.log.hidden = 0  # what the supervisor dropped is the supervisor's count
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(duty, slot))
 
@@ -77,22 +77,24 @@ async def _serve(duty: Duty, slot: int) -> int:
     told_to_stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, told_to_stop.set)
     loop.add_signal_handler(signal.SIGUSR1, duty.log.reopen)
-    store = _store(duty.settings)
+    signs, spans = _signs(duty, slab)
+    store = _store(duty.settings, signs)
     upkeep = Upkeep(store, duty.workflow, duty.board.catalogue, slab, duty.log)
-    duty.workflow.open(store, upkeep)
+    duty.workflow.open(store, signs)
+    telling = loop.create_task(spans.run()) if spans else None
     watch = loop.create_task(upkeep.run())
     await upkeep.settled(needed=duty.settings.store.on_start == "fail")
-    note = partial(count, slab, duty.board.catalogue)
-    journal = Journal(store, duty.workflow, note, duty.log) if store else None
+    journal = Journal(store, duty.workflow, signs, duty.log) if store else None
     delivery = loop.create_task(journal.run()) if journal else watch
     writing = set[asyncio.Task[None]]()
     if store and duty.notices:
         writing.add(loop.create_task(duty.notices.write(store, told_to_stop)))
     # What is done within this process is done when it is answered: no journal is needed for it.
     early = journal if duty.workflow.endpoints else None
-    server = api.serve(duty, slot, upkeep, early)
-    listeners = [mllp.serve(duty, place, slab, early) for place in duty.places]
-    Pulse(loop, slab, duty.log).beat()
+    server = api.serve(duty, slot, signs, upkeep, early)
+    listeners = [mllp.serve(duty, place, slab, signs, early) for place in duty.places]
+    Pulse(loop, slab, duty, spans).beat()
+    settling = loop.create_task(_settle(signs, duty.workflow))
     slab.state = READY
     await told_to_stop.wait()
     # The kernel ends a drain that hangs, even when no supervisor is left to do it.
@@ -107,28 +109,60 @@ async def _serve(duty: Duty, slot: int) -> int:
     if writing:
         await asyncio.wait(writing, timeout=max(0.0, until - loop.time()))
     watch.cancel()
+    settling.cancel()
+    signs.settle(duty.workflow.routes)
     await duty.workflow.close()
+    if spans and telling:
+        telling.cancel()
+        await spans.flush()
     if store:
         await store.close()
     return 0
 
 
-def _store(settings: Settings) -> Store | None:
+def _signs(duty: Duty, slab: Slab) -> tuple[Signs, Spans | None]:
+    """What the worker shows of itself, and the spans among it if they are wanted."""
+    watched, catalogue = duty.settings.observability, duty.board.catalogue
+    spans = None
+    if watched.tracing_enabled:
+        version = catalogue.build["version"]
+        spans = Spans(watched.tracing_endpoint, watched.tracing_sampler, version)
+    signs = Signs(
+        *(slab, catalogue, duty.log),
+        chatty=watched.log_messages,
+        slow=watched.log_slow,
+        spans=spans,
+    )
+    return signs, spans
+
+
+async def _settle(signs: Signs, workflow: Workflow) -> None:
+    """Once a second the numbers that follow from others follow."""
+    while True:
+        signs.settle(workflow.routes)
+        await asyncio.sleep(1)
+
+
+def _store(settings: Settings, signs: Signs) -> Store | None:
     """One worker's door to the store, not opened yet; None if nothing is to be kept."""
     if not settings.workflow.dlq_enabled:
         return None
     workers = settings.server.workers or machine.cpus()
     most = settings.workflow.most_letters
-    return store_of(settings.database, settings.store, most, workers)
+    return store_of(settings.database, settings.store, most, workers, signs)
 
 
 class Pulse:
     """The heartbeat of a loop: shows that it turns, and how late it was."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, slab: Slab, log: Log) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, slab: Slab, duty: Duty, spans: Spans | None
+    ) -> None:
         self._loop = loop
         self._slab = slab
-        self._log = log
+        self._log = duty.log
+        self._spans = spans
+        self._catalogue = duty.board.catalogue
         self._expected = time.monotonic()
 
     def beat(self) -> None:
@@ -138,6 +172,8 @@ class Pulse:
         self._slab.beat(now)
         words[LAG] = max(lag, words[LAG] * 0.98)  # the worst of about the last two seconds
         words[DROPPED] = self._log.dropped
+        words[self._catalogue.hidden_lines] = self._log.hidden
+        words[self._catalogue.spans_lost] = self._spans.lost if self._spans else 0
         if lag > LAG_WORTH_TELLING:
             self._log.warn("event loop was blocked", duration_ms=round(lag * 1000))
         self._expected = now + BEAT

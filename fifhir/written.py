@@ -7,22 +7,44 @@ from typing import Any
 
 import msgspec
 
+from fifhir import tracing
 from fifhir.errors import MessageError
+from fifhir.tracing import Trace
 
 _decode = msgspec.json.Decoder().decode
 
 
 class Written:
-    """What goes through a workflow. Nothing is decoded before somebody asks what is in it."""
+    """What goes through a workflow. Nothing is decoded before somebody asks what is in it.
 
-    __slots__ = ("_document", "_json", "id", "source", "type")
+    `traceparent` is what its sender or the store says of the trace it belongs to, if anything.
+    """
 
-    def __init__(self, type: str, id: str, source: str, json: bytes) -> None:
+    __slots__ = ("_document", "_json", "_root", "_trace", "id", "source", "traceparent", "type")
+
+    def __init__(self, type: str, id: str, source: str, json: bytes, traceparent: str = "") -> None:
         self.type = type
         self.id = id
         self.source = source
         self._json: bytes | None = json
         self._document: dict[str, Any] | None = None
+        self._root = self  # of an event that a route has changed, the one it was before
+        self._trace: Trace | None = None
+        self.traceparent = traceparent
+
+    @property
+    def trace(self) -> Trace:
+        """The work on this event, begun in its trace when it is first asked for."""
+        root = self._root
+        if root._trace is None:
+            root._trace = tracing.begin(root.traceparent, root.id)
+        return root._trace
+
+    @property
+    def link(self) -> str:
+        """The traceparent to keep with the event; nothing if its id says as much."""
+        root = self._root
+        return root.trace.parent() if root._trace or root.traceparent else ""
 
     @property
     def json(self) -> bytes:
@@ -45,7 +67,7 @@ class Written:
     def changed(self, document: dict[str, Any]) -> "Written":
         """The same event with other contents, as the transforms of a route leave it."""
         other = Written(self.type, self.id, self.source, b"")
-        other._json, other._document = None, document
+        other._json, other._document, other._root = None, document, self._root
         return other
 
 

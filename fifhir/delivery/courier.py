@@ -26,6 +26,8 @@ class Gauges(Protocol):
 
     def breaker(self, endpoint: str, state: int) -> None: ...
     def rejected(self, endpoint: str) -> None: ...
+    def waited(self, endpoint: str, seconds: float) -> None: ...
+    def repeated(self, endpoint: str) -> None: ...
 
 
 class Destination:
@@ -87,6 +89,8 @@ class Courier:
                 pause = self._pause(attempt, fault.retry_after)
                 if not self._worth_another(fault, attempt, self._clock() + pause < deadline):
                     raise Undelivered(fault.kind, str(fault), attempt) from fault
+                if self.gauges:
+                    self.gauges.repeated(self._to.name)
                 await asyncio.sleep(pause)
             else:
                 return attempt
@@ -141,6 +145,8 @@ class Courier:
                 self.gauges.rejected(self._to.name)
             raise DeliveryError("rate_limited", "past the rate limit of the action")
         if waiting := limiter.take(self._clock()):
+            if self.gauges:
+                self.gauges.waited(self._to.name, waiting)
             await asyncio.sleep(waiting)
 
     def _pause(self, attempt: int, asked: float | None) -> float:

@@ -1,7 +1,8 @@
 """How answers are written: heads made once, errors as RFC 9457 problem+json in fixed words.
 
-An error body also has the keys of the API's ErrorResponse (error, message, requestId, timestamp).
-Nothing a sender wrote is in it but the request id, which is checked first.
+An error body also has the keys of the API's ErrorResponse (error, message, requestId, timestamp),
+and `traceId`, under which the log has what there is to say.
+Nothing a sender wrote is in it but the two ids, which are checked first.
 """
 
 import re
@@ -11,6 +12,7 @@ from http import HTTPStatus
 
 import msgspec
 
+from fifhir import tracing
 from fifhir.ingress.exchange import Fault, Request, Response
 
 RETRY_AFTER = 1  # seconds; our troubles of this kind pass quickly
@@ -90,7 +92,10 @@ def problem(fault: Problem, request_id: str) -> Response:
 
 def refusal(fault: Fault) -> Response:
     """The answer to a request nobody read to its end."""
-    told = Problem(fault.status, fault.reason, FAULTS[fault.reason], *fault.headers)
+    trace_id = tracing.begin("").trace_id
+    told = Problem(
+        fault.status, fault.reason, FAULTS[fault.reason], *fault.headers, traceId=trace_id
+    )
     return problem(told, secrets.token_hex(8))
 
 

@@ -12,6 +12,8 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from fifhir import tracing
+from fifhir.families import OTHER, PATHS, STATUSES
 from fifhir.ingress import answers
 from fifhir.ingress.acknowledging import acknowledging
 from fifhir.ingress.answers import OK_JSON, Problem
@@ -24,11 +26,13 @@ from fifhir.ingress.replaying import Replayer
 from fifhir.ingress.running import Runner
 from fifhir.journal import Journal
 from fifhir.logs import place
-from fifhir.metrics import OTHER, PATHS, STATUSES, exposition
+from fifhir.metrics import exposition
+from fifhir.signs import Signs
 from fifhir.store import Store
 
 REPLAY = "/api/v1/workflow/replay"
 NOT_READY = answers.head(503, "application/json", f"Retry-After: {answers.RETRY_AFTER}")
+_PARENT = tracing.HEADER.encode()
 METRICS = answers.head(200, "text/plain; version=0.0.4; charset=utf-8")
 
 Handler: TypeAlias = Callable[[Request], Answer]
@@ -59,17 +63,20 @@ class Route(Struct, frozen=True):
     other: int
 
 
-def serve(duty: Served, slot: int, store: Health, journal: Journal | None) -> Server:
+def serve(duty: Served, slot: int, signs: Signs, store: Health, journal: Journal | None) -> Server:
     """The API is served on the running loop, until the server is drained."""
     slab, bounds = duty.board.slab(slot), limits(duty.settings.server)
-    api = Api(duty, slot, store, journal)
+    api = Api(duty, slot, signs, store, journal)
     return Server(duty.sock, api, bounds, duty.board, slab, duty.door)
 
 
 class Api:
     """The application behind one worker's connections."""
 
-    def __init__(self, duty: Served, slot: int, store: Health, journal: Journal | None) -> None:
+    def __init__(
+        self, duty: Served, slot: int, signs: Signs, store: Health, journal: Journal | None
+    ) -> None:
+        self.arrived = signs.arrived
         self._store = store
         self._board = duty.board
         self._log = duty.log
@@ -81,7 +88,7 @@ class Api:
         self._version = version
         parse = Parser(feeds, duty.board.catalogue, slab)
         run = Runner(
-            *(feeds, duty.board.catalogue, slab, duty.workflow, journal),
+            *(feeds, duty.board.catalogue, slab, signs, duty.workflow, journal),
             ack_when=duty.settings.server.ack_when,
         )
         again = Replayer(store.store, duty.workflow, duty.log)
@@ -130,10 +137,10 @@ class Api:
         self._slab.add(self._board.catalogue.error("ingress"))
         return response
 
-    def fail(self, error: BaseException) -> None:
-        self._log.error(
-            "request failed", exception=type(error).__name__, place=place(error.__traceback__)
-        )
+    def fail(self, error: BaseException, trace_id: str = "") -> None:
+        told = {"trace_id": trace_id} if trace_id else {}
+        where = place(error.__traceback__)
+        self._log.error("request failed", exception=type(error).__name__, place=where, **told)
 
     def complain(self, what: str, reason: str) -> None:
         self._log.warn(what, reason=reason)
@@ -201,9 +208,11 @@ class Api:
         return response
 
     def _explain(self, error: Exception, request: Request) -> Response:
+        trace_id = tracing.begin(tracing.text(request.headers.get(_PARENT, b""))).trace_id
         if not isinstance(error, Problem):
-            self.fail(error)
+            self.fail(error, trace_id)
             error = Problem(500, "internal_error", "The server could not answer this request.")
+        error.extra.setdefault("traceId", trace_id)
         return answers.problem(error, answers.request_id(request))
 
     def _count(self, route: Route, response: Response) -> None:

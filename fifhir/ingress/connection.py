@@ -51,13 +51,14 @@ class Connection(asyncio.Protocol):
 
     `queue` holds the requests read and not begun, `task` answers the one whose answer has to
     wait. One at a time is answered, so the messages of a sender that pipelines keep their order.
+    `begun` is when the first read of a request came that is not whole yet, else 0.
     Once `deaf` nothing is read, after the `last` answer nothing is written, and `lingering` the
     connection only waits for the peer to close.
     """
 
     __slots__ = (
         *("server", "limits", "transport", "framer", "out", "queue", "task", "farewell"),
-        *("budget", "since", "stalled_at", "stalled_size", "identities"),
+        *("budget", "since", "begun", "stalled_at", "stalled_size", "identities"),
         *("reading", "writable", "deaf", "last", "expecting", "lingering"),
     )
 
@@ -73,6 +74,7 @@ class Connection(asyncio.Protocol):
         self.farewell: Response | None = None
         self.budget = 0
         self.since = server.now
+        self.begun = 0.0
         self.stalled_at = 0.0
         self.stalled_size = 0
         self.reading = True
@@ -122,6 +124,8 @@ class Connection(asyncio.Protocol):
         fault = self.framer.feed(data)
         if fault is not None:
             self.dismiss(fault)
+        if self.framer.headers is not None and not self.begun:
+            self.begun = server.loop.time()
         out = self.out
         if len(out) == 1 and len(out[0]) < LARGE:
             server.owe(self)
@@ -158,6 +162,9 @@ class Connection(asyncio.Protocol):
     def take(self, request: Request) -> None:
         """Answer the request, or let it wait for those before it."""
         self.expecting = False
+        if self.begun:
+            self.server.application.arrived(self.server.loop.time() - self.begun)
+            self.begun = 0.0
         if self.budget and self.task is None and not self.queue and self.writable:
             self.budget -= 1
             self._answer(request)

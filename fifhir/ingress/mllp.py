@@ -17,6 +17,7 @@ from fifhir.ingress.receiving import Receiver
 from fifhir.journal import Journal
 from fifhir.listener import ListenerSettings
 from fifhir.scoreboard import Slab
+from fifhir.signs import Signs
 from fifhir.tls import Door
 
 TICK = 0.25  # seconds; how often the times of all connections are looked at
@@ -34,11 +35,13 @@ class Place(Struct, frozen=True):
     door: Door | None = None
 
 
-def serve(duty: Duty, place: Place, slab: Slab, journal: Journal | None) -> "Listener":
+def serve(
+    duty: Duty, place: Place, slab: Slab, signs: Signs, journal: Journal | None
+) -> "Listener":
     """MLLP is served on the running loop, until the listener is drained."""
     catalogue = duty.board.catalogue
     receiver = Receiver(
-        place.settings, duty.profiles, duty.workflow, catalogue, slab, duty.log, journal
+        place.settings, duty.profiles, duty.workflow, catalogue, slab, signs, duty.log, journal
     )
     return Listener(place, receiver, duty, slab)
 

@@ -33,6 +33,7 @@ class Receiver(Protocol):
 
     def answer(self, message: bytes) -> Reply | Coroutine[Any, Any, Reply]: ...
     def fail(self, reason: str) -> None: ...
+    def arrived(self, seconds: float) -> None: ...
 
 
 class Owner(Protocol):
@@ -64,6 +65,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         *("listener", "transport", "framer", "queue", "out", "task", "since", "started", "stalled"),
+        *("begun",),
         *("reading", "writable", "leaving", "deaf", "half_closed", "lingering"),
     )
 
@@ -75,6 +77,7 @@ class Connection(asyncio.Protocol):
         self.out: list[bytes] = []
         self.task: asyncio.Task[None] | None = None
         self.since = listener.now
+        self.begun = 0.0
         self.started = math.inf
         self.stalled = math.inf
         self.reading = True
@@ -108,6 +111,8 @@ class Connection(asyncio.Protocol):
         messages = framer.feed(data)
         if messages or not begun:
             self.since = listener.now
+        if framer.begun or self.begun:
+            self._time(arrived=bool(messages))
         if self.leaving:
             messages = messages[:1] if begun else messages
             self.deaf = bool(messages) if begun else not framer.begun
@@ -119,6 +124,15 @@ class Connection(asyncio.Protocol):
         elif listener.held > listener.limits.max_in_flight_bytes:
             self._refuse("overload")
         self._settle()
+
+    def _time(self, *, arrived: bool) -> None:
+        """A frame that comes in several reads takes from the first to the last of them."""
+        now = self.listener.loop.time()
+        if arrived and self.begun:
+            self.listener.receiver.arrived(now - self.begun)
+            self.begun = 0.0
+        if self.framer.begun and not self.begun:
+            self.begun = now
 
     def eof_received(self) -> bool:
         """A peer that has shut down its side still gets the answers it waits for; not so in TLS."""

@@ -16,6 +16,7 @@ from fifhir import intake
 from fifhir.batch import is_single
 from fifhir.errors import MessageError
 from fifhir.event import Warning
+from fifhir.families import FINE
 from fifhir.ingress import bodies
 from fifhir.ingress.answers import OK_JSON
 from fifhir.ingress.bodies import Feeds
@@ -40,11 +41,13 @@ class Shortcut:
     It has an answer only for a message that its scribe writes; all others go the long way.
     """
 
-    def __init__(self, scribe: Scribe, name: bytes, slab: Slab, counter: int) -> None:
+    def __init__(self, scribe: Scribe, name: bytes, slab: Slab, counter: int, stage: int) -> None:
         self._write = scribe.write
         self._name = name
+        self._slab = slab
         self._words = slab.words
         self._counter = counter
+        self._stage = stage
 
     def answer(self, data: bytes, begin: int, date: bytes) -> bytes | None:
         """The answer to the message that begins there; see `exchange.Shortcut`."""
@@ -53,8 +56,10 @@ class Shortcut:
         written = self._write(data, intake.now(), begin) if size <= SLICE else None
         if written is None:
             return None
+        took = perf_counter() - started
         self._words[self._counter] += 1.0
-        told = _METADATA % (self._name, (perf_counter() - started) * 1000, size)
+        self._slab.observe(self._stage, took, FINE)
+        told = _METADATA % (self._name, took * 1000, size)
         return answer((OK_JSON, date), (b'{"events":[', written[1], b"],", told))
 
 
@@ -66,6 +71,7 @@ class Parser:
         self._slab = slab
         self._errors = catalogue.error("parse")
         self._fine = catalogue.http(PARSE, 200)
+        self._stage = catalogue.stages["parse"]
 
     def answer(self, request: Request) -> Answer:
         """One message is answered at once; a batch lets other connections have their turns."""
@@ -88,8 +94,9 @@ class Parser:
             return self._parse_many(body, feed, name, started)
         _, event, told = single
         warnings = b'"warnings":%b,' % _to_json(told) if told else b""
-        took = (perf_counter() - started) * 1000
-        return Response(200, OK_JSON, _ONE % (event, warnings, name, took, len(body)))
+        took = perf_counter() - started
+        self._slab.observe(self._stage, took, FINE)
+        return Response(200, OK_JSON, _ONE % (event, warnings, name, took * 1000, len(body)))
 
     def _convert(self, request: Request) -> Answer:
         """As FHIR; nothing is noted on the head, so it is asked for each time."""
@@ -107,7 +114,9 @@ class Parser:
         if (notes := request.notes) is not None:
             notes.feed = feed
             if scribe := feed[0].scribe:
-                notes.shortcut = Shortcut(scribe, feed[1], self._slab, self._fine).answer
+                notes.shortcut = Shortcut(
+                    *(scribe, feed[1], self._slab, self._fine), self._stage
+                ).answer
         return request.body, feed
 
     async def _parse_many(self, body: bytes, feed: Feed, name: bytes, started: float) -> Response:

@@ -8,13 +8,14 @@ at all, so that the sender sends the message again.
 
 from collections.abc import Callable, Coroutine
 from functools import partial
+from time import perf_counter
 from typing import Any, TypeAlias
 
-from fifhir import ack, intake
+from fifhir import ack, intake, tracing
 from fifhir.batch import split
 from fifhir.errors import MessageError, StoreError
 from fifhir.ingress.acknowledging import NOT_NOW, Acknowledger, now
-from fifhir.ingress.counting import Sampler, count
+from fifhir.ingress.counting import Sampler
 from fifhir.intake import Feed
 from fifhir.journal import Journal
 from fifhir.listener import ListenerSettings
@@ -23,6 +24,7 @@ from fifhir.metrics import Catalogue
 from fifhir.mllp import frame
 from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import Slab
+from fifhir.signs import Signs
 from fifhir.stencil import Stencil, Stencils
 from fifhir.store import Repeat
 from fifhir.workflow.engine import Workflow
@@ -45,6 +47,7 @@ class Receiver:
         workflow: Workflow,
         catalogue: Catalogue,
         slab: Slab,
+        signs: Signs,
         log: Log,
         journal: Journal | None,
     ) -> None:
@@ -59,6 +62,9 @@ class Receiver:
         self._journal = journal if settings.ack_when == "after_store" else None
         self._catalogue = catalogue
         self._slab = slab
+        self._signs = signs
+        self.arrived = signs.arrived
+        self._trace_field = settings.trace_field
         self._sampler = Sampler(catalogue, slab)
         self._log = log
 
@@ -67,17 +73,19 @@ class Receiver:
         found = self._stencils.find(message)
         if found is None and (wrong := ack.fault(ack.header(message))):
             return self._refuse(message, wrong)
+        began = perf_counter()
         try:
             raw, written = self._read(message)
         except MessageError as fault:
             return self._refuse(message, fault)
         reply = partial(self._accept, message, found)
+        self._signs.parsed(written, self._traceparent(raw), ("mllp", len(raw)), began)
         if self._journal is not None:
-            return self._record(raw, written, reply, self._journal)
+            return self._record(raw, written, reply, self._journal, began)
         outcome = self._workflow.start(written, raw)
         if isinstance(outcome, Outcome):
-            return self._told(raw, written, reply, outcome)
-        return self._run(raw, written, reply, outcome)
+            return self._told(raw, written, reply, outcome, began)
+        return self._run(raw, written, reply, outcome, began)
 
     def _read(self, message: bytes) -> tuple[bytes, Written]:
         """The message of a frame, and its event."""
@@ -86,10 +94,18 @@ class Receiver:
         raw = _only(message)
         return raw, intake.read_written(raw, self._feed)
 
-    def fail(self, reason: str) -> None:
+    def _traceparent(self, raw: bytes) -> str:
+        """What the message says of its trace, if this listener's messages do."""
+        if not self._trace_field:
+            return ""
+        message, _ = intake.opened(raw, self._feed)
+        return tracing.text(message.sent(self._trace_field).encode())
+
+    def fail(self, reason: str, trace_id: str = "") -> None:
         """A message gets no answer: that is our own trouble."""
         self._count("failed")
-        self._log.warn("message not acknowledged", reason=reason, source=self._feed.source)
+        told = {"trace_id": trace_id} if trace_id else {}
+        self._log.warn("message not acknowledged", reason=reason, source=self._feed.source, **told)
 
     def _acknowledge(self, message: bytes, wrong: MessageError | None) -> bytes:
         return b"".join(map(frame, self._acknowledger.answer(message, wrong)))
@@ -105,28 +121,39 @@ class Receiver:
         return self._acknowledge(message, wrong)
 
     async def _run(
-        self, raw: bytes, written: Written, reply: Accept, running: Coroutine[Any, Any, Outcome]
+        self,
+        raw: bytes,
+        written: Written,
+        reply: Accept,
+        running: Coroutine[Any, Any, Outcome],
+        began: float,
     ) -> Reply:
-        return self._told(raw, written, reply, await running)
+        return self._told(raw, written, reply, await running, began)
 
-    def _told(self, raw: bytes, written: Written, reply: Accept, outcome: Outcome) -> Reply:
+    def _told(
+        self, raw: bytes, written: Written, reply: Accept, outcome: Outcome, began: float
+    ) -> Reply:
         """The acknowledgment, if every action was confirmed or kept."""
-        count(self._slab, self._catalogue, written, outcome)
         self._sampler.look(raw, self._feed, written.type)
+        self._signs.answered(written, "mllp", began)
         if outcome.success:
             self._count("accepted")
             return reply()
-        self.fail("action_failed")
+        self.fail("action_failed", written.trace.trace_id)
         return self._not_now(raw)
 
-    async def _record(self, raw: bytes, written: Written, reply: Accept, journal: Journal) -> Reply:
+    async def _record(
+        self, raw: bytes, written: Written, reply: Accept, journal: Journal, began: float
+    ) -> Reply:
         """The acknowledgment of a message that is in the journal."""
-        answer = reply()
+        answer, sent = reply(), perf_counter()
         try:
             [recorded] = await intake.record([(raw, written)], journal, lambda _: answer)
         except StoreError as fault:
-            self.fail(f"store {fault.kind}")
+            self.fail(f"store {fault.kind}", written.trace.trace_id)
             return self._not_now(raw)
+        self._signs.recorded(written, sent)
+        self._signs.answered(written, "mllp", began)
         self._sampler.look(raw, self._feed, written.type)
         self._count("accepted")
         if isinstance(recorded, Repeat):
@@ -139,13 +166,7 @@ class Receiver:
 
     def _note(self, wrong: MessageError) -> None:
         self._count("rejected" if wrong.code in ack.REJECTING else "error")
-        self._slab.add(self._catalogue.error("parse"))
-        self._log.info(
-            "message refused",
-            reason=wrong.reason,
-            location=wrong.location,
-            source=self._feed.source,
-        )
+        self._signs.refused(wrong, self._feed.source, tracing.begin("").trace_id)
 
     def _count(self, outcome: str) -> None:
         self._slab.add(self._catalogue.mllp[outcome])

@@ -20,20 +20,21 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from fifhir import intake
+from fifhir import intake, tracing
 from fifhir.batch import is_single
 from fifhir.errors import MessageError, StoreError
 from fifhir.event import Warning, encode, event_type
 from fifhir.ingress import answers, bodies
 from fifhir.ingress.answers import OK_JSON, Problem
 from fifhir.ingress.bodies import Feeds
-from fifhir.ingress.counting import Sampler, count
+from fifhir.ingress.counting import Sampler
 from fifhir.ingress.exchange import Answer, Request, Response
 from fifhir.ingress.messages import Broken, broken, unreadable, walk
 from fifhir.intake import Feed
 from fifhir.journal import Journal
 from fifhir.metrics import Catalogue
 from fifhir.scoreboard import Slab
+from fifhir.signs import Signs
 from fifhir.store import Recorded, Repeat
 from fifhir.workflow.engine import Workflow
 from fifhir.workflow.outcome import ActionResult, Outcome
@@ -50,6 +51,7 @@ TOGETHER = 200  # messages of a batch that are recorded with one commit
 ACK_WHEN = ("after_actions", "after_store")
 KEPT = answers.head(202, "application/json")
 REPEATED = answers.head(202, "application/json", "Fifhir-Duplicate: true")
+_PARENT = tracing.HEADER.encode()
 DRY_RUN = {b"": False, b"false": False, b"true": True}
 
 
@@ -104,6 +106,16 @@ class Report(Struct, rename="camel"):
         self.events.append(event)
 
 
+class Job(Struct, frozen=True):
+    """A request being run since `began`: what its messages come from, and the trace they are in."""
+
+    report: Report
+    feed: Feed
+    journal: Journal | None
+    traceparent: str
+    began: float
+
+
 class Runner:
     """Answers workflow requests."""
 
@@ -112,6 +124,7 @@ class Runner:
         feeds: Feeds,
         catalogue: Catalogue,
         slab: Slab,
+        signs: Signs,
         workflow: Workflow,
         journal: Journal | None,
         ack_when: str,
@@ -119,6 +132,7 @@ class Runner:
         self._feeds = feeds
         self._catalogue = catalogue
         self._slab = slab
+        self._signs = signs
         self._sampler = Sampler(catalogue, slab)
         self._workflow = workflow
         self._journal = journal
@@ -130,21 +144,25 @@ class Runner:
         if dry_run is None:
             raise Problem(400, "bad_dry_run", "X-Dry-Run is true or false.")
         dry_run = dry_run or self._workflow.dry_run
+        parent, began = tracing.text(request.headers.get(_PARENT, b"")), perf_counter()
         report = Report(dry_run)
         journal = None if dry_run else self._chosen(request)
         if not bodies.is_json(request):
             feed, _ = self._feeds.named(bodies.raw_source(request))
-            return self._run(request.body, feed, report, journal)
+            return self._run(request.body, Job(report, feed, journal, parent, began))
         envelope = bodies.open_envelope(request.body)
         if bytes(envelope.event):
             event = bodies.to_event(
                 envelope.event, secrets.token_hex(16), bodies.default_source(request)
             )
-            written = Written(event_type(event), event.id, event.source, encode(event))
-            return self._run(written, self._feeds.named(event.source)[0], report, None)
+            written = Written(
+                *(event_type(event), event.id, event.source, encode(event)), traceparent=parent
+            )
+            feed, _ = self._feeds.named(event.source)
+            return self._run(written, Job(report, feed, None, parent, began))
         source = envelope.source or bodies.default_source(request)
         feed, _ = self._feeds.named(source, envelope.options.profile)
-        return self._run(bodies.unwrap(envelope), feed, report, journal)
+        return self._run(bodies.unwrap(envelope), Job(report, feed, journal, parent, began))
 
     def _chosen(self, request: Request) -> Journal | None:
         """The journal, if the answer is to be given as soon as the messages are in it."""
@@ -153,14 +171,12 @@ class Runner:
             raise Problem(400, "bad_ack_when", f"X-Ack-When is {' or '.join(ACK_WHEN)}.")
         return self._journal if when == "after_store" else None
 
-    async def _run(
-        self, load: bytes | Written, feed: Feed, report: Report, journal: Journal | None
-    ) -> Response:
-        started = perf_counter()
+    async def _run(self, load: bytes | Written, job: Job) -> Response:
+        report = job.report
         try:
             async with asyncio.timeout(DEADLINE):
                 if isinstance(load, bytes):
-                    await self._run_messages(load, feed, report, journal)
+                    await self._run_messages(load, job)
                 else:
                     outcome = await self._workflow.run(load, b"", dry_run=report.dry_run)
                     self._note(load, outcome, report)
@@ -171,36 +187,46 @@ class Runner:
                 "The workflow did not end in time; nothing is promised.",
                 processed=len(report.events),
             ) from late
-        report.processing_time_ms = round((perf_counter() - started) * 1000, 3)
+        report.processing_time_ms = round((perf_counter() - job.began) * 1000, 3)
         if not report.kept:
             return Response(200, OK_JSON, _to_json(report))
         repeated = report.duplicates == len(report.events)
         return Response(202, REPEATED if repeated else KEPT, _to_json(report))
 
-    async def _run_messages(
-        self, body: bytes, feed: Feed, report: Report, journal: Journal | None
-    ) -> None:
-        plain = intake.read_plain(body, feed)
+    async def _run_messages(self, body: bytes, job: Job) -> None:
+        began = perf_counter()
+        plain = intake.read_plain(body, job.feed)
         if plain or is_single(body):
-            await self._take([(body, plain or self._read(body, feed))], feed, report, journal)
+            await self._take([(body, self._read(body, job, plain, began))], job)
             return
-        known, group, most = deque(await self._check(body, feed)), list[Read](), _group(journal)
-        async for raw in walk(body, report.warnings):
-            group.append((raw, known.popleft() if known else self._read(raw, feed)))
+        known, group = deque(await self._check(body, job)), list[Read]()
+        most = _group(job.journal)
+        async for raw in walk(body, job.report.warnings):
+            group.append((raw, known.popleft() if known else self._read(raw, job)))
             if len(group) >= most:
-                await self._take(group, feed, report, journal)
+                await self._take(group, job)
                 group = []
         if group:
-            await self._take(group, feed, report, journal)
+            await self._take(group, job)
 
-    def _read(self, raw: bytes, feed: Feed) -> Written:
+    def _read(
+        self, raw: bytes, job: Job, plain: Written | None = None, began: float = 0.0
+    ) -> Written:
+        """The event of a message, as far as `plain` is not it already."""
+        began = began or perf_counter()
         try:
-            return intake.read_written(raw, feed)
+            written = plain or intake.read_written(raw, job.feed)
         except MessageError as fault:
-            self._slab.add(self._catalogue.error("parse"))
-            raise unreadable([broken(0, fault)], any_hl7=True) from fault
+            trace_id = tracing.begin(job.traceparent).trace_id
+            self._signs.refused(fault, job.feed.source, trace_id)
+            told = unreadable([broken(0, fault)], any_hl7=True)
+            told.extra["traceId"] = trace_id
+            raise told from fault
+        if not job.report.dry_run:
+            self._signs.parsed(written, job.traceparent, ("http", len(raw)), began)
+        return written
 
-    async def _check(self, body: bytes, feed: Feed) -> list[Written]:
+    async def _check(self, body: bytes, job: Job) -> list[Written]:
         """Every message can be read, and there is one; else nobody has been promised anything.
 
         The events of the first `KNOWN` bytes are told, so that they are not read again.
@@ -210,7 +236,8 @@ class Runner:
         async for raw in walk(body, []):
             any_hl7 = any_hl7 or raw.startswith(b"MSH")
             try:
-                written = intake.read_written(raw, feed)
+                began = perf_counter()
+                written = intake.read_written(raw, job.feed)
             except MessageError as fault:
                 self._slab.add(self._catalogue.error("parse"))
                 faults.append(broken(index, fault))
@@ -218,26 +245,29 @@ class Runner:
                 room -= len(written.json)
                 if room >= 0:
                     known.append(written)
+                    if not job.report.dry_run:
+                        self._signs.parsed(written, job.traceparent, ("http", len(raw)), began)
             index += 1
         if faults or not index:
             raise unreadable(faults, any_hl7=any_hl7)
         return known
 
-    async def _take(
-        self, messages: Sequence[Read], feed: Feed, report: Report, journal: Journal | None
-    ) -> None:
-        if journal is None:
+    async def _take(self, messages: Sequence[Read], job: Job) -> None:
+        report = job.report
+        if job.journal is None:
             for raw, written in messages:
                 outcome = await self._workflow.run(written, raw, dry_run=report.dry_run)
                 self._note(written, outcome, report)
         else:
-            await self._record(messages, report, journal)
+            await self._record(messages, report, job.journal)
         if not report.dry_run:
             for raw, written in messages:
-                self._sampler.look(raw, feed, written.type)
+                self._signs.answered(written, "http", job.began)
+                self._sampler.look(raw, job.feed, written.type)
 
     async def _record(self, messages: Sequence[Read], report: Report, journal: Journal) -> None:
         """The messages are in the journal, for the first time or not; a Problem if none is."""
+        began = perf_counter()
         try:
             recorded = await intake.record(messages, journal, _told)
         except StoreError as fault:
@@ -245,22 +275,23 @@ class Runner:
                 503,
                 "not_kept",
                 "The message could not be recorded; send it again.",
+                traceId=messages[0][1].trace.trace_id,
                 processed=len(report.events),
             ) from fault
         for (_, written), each in zip(messages, recorded, strict=True):
+            self._signs.recorded(written, began)
             report.add_recorded(Taken(written.id, written.type), each)
             if isinstance(each, Repeat):
                 self._slab.add(self._catalogue.duplicates)
 
     def _note(self, written: Written, outcome: Outcome, report: Report) -> None:
-        """The outcome is counted and reported; one that failed ends the request."""
-        if not report.dry_run:
-            count(self._slab, self._catalogue, written, outcome)
+        """The outcome is reported; one that failed ends the request."""
         if not outcome.success:
             raise Problem(
                 503,
                 "action_failed",
                 "An action failed and its event was not kept; send the message again.",
+                traceId=written.trace.trace_id,
                 processed=len(report.events),
                 failedActions=[
                     _action(each) for each in outcome.actions if each.status == "failed"

@@ -74,8 +74,9 @@ class FhirSink:
         """The server says that every entry of the bundle was carried out."""
         bundle = self._bundle(parcel)
         body = msgspec.json.encode(bundle)
+        headers = self._headers | {"traceparent": parcel.traceparent}
         answer = await self._web.call_as(
-            *(self._config, "POST", self._url, body, self._headers), keep=http.KEPT
+            *(self._config, "POST", self._url, body, headers), keep=http.KEPT
         )
         if refusal := http.refused(answer, self._statuses):
             text = f"{refusal}{refused(answer.status, answer.body, bundle)}"

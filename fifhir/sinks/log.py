@@ -56,6 +56,8 @@ class LogSink:
             source=parcel.written.source,
             route=self._route,
             event_id=parcel.written.id,
+            trace_id=parcel.written.trace.trace_id,
+            span_id=parcel.span_id,
         )
 
     async def close(self) -> None:

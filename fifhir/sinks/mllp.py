@@ -50,6 +50,14 @@ class MllpConfig(
             extra={"template": "hl7"},
         ),
     ] = ""
+    trace_segment: Annotated[
+        str,
+        Meta(
+            pattern="^(Z[A-Z0-9]{2})?$",
+            description="A segment of yours, as in ZTR, that is added at the end of the message "
+            "with the traceparent (W3C Trace Context) as its first field; empty: none.",
+        ),
+    ] = ""
     keep_open: Annotated[
         bool,
         Meta(
@@ -99,6 +107,7 @@ class MllpSink:
         self._context = config.context()
         self._template = template.compile(config.message, "hl7") if config.message else None
         self._keep_open = config.keep_open
+        self._trace_segment = config.trace_segment.encode()
         self._line: Line | None = None
         self._turn = asyncio.Lock()
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -106,7 +115,7 @@ class MllpSink:
 
     async def deliver(self, parcel: Parcel) -> None:
         """The destination has acknowledged the message with AA or CA."""
-        message = self._message(parcel)
+        message = self._traced(self._message(parcel), parcel)
         control_id = ack.header(message).fields[10]
         if not control_id:
             raise DeliveryError("client_error", "without MSH-10 nothing can be acknowledged")
@@ -117,6 +126,14 @@ class MllpSink:
 
     async def close(self) -> None:
         self._hang_up()
+
+    def _traced(self, message: bytes, parcel: Parcel) -> bytes:
+        """The message, ending with the segment that tells its trace if one is wanted."""
+        if not self._trace_segment:
+            return message
+        delimiter, end = message[3:4], b"" if message.endswith(b"\r") else b"\r"
+        told = parcel.traceparent.encode()
+        return b"".join((message, end, self._trace_segment, delimiter, told, b"\r"))
 
     def _message(self, parcel: Parcel) -> bytes:
         if self._template is not None:

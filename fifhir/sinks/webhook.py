@@ -14,7 +14,12 @@ from fifhir.sinks.http import HttpConfig, Web
 
 _HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _STEPS = re.compile(r"/\.{1,2}(?:/|$)")  # which a server takes for a way up
-_OURS = frozenset({"content-type", "content-length", "host", "idempotency-key", "authorization"})
+_OURS = frozenset(
+    {
+        *("content-type", "content-length", "host", "idempotency-key", "authorization"),
+        "traceparent",
+    }
+)
 
 
 class WebhookConfig(
@@ -90,7 +95,7 @@ class WebhookSink:
     def _filled(self, parcel: Parcel) -> tuple[str, dict[str, str]]:
         document = parcel.written.document if self._asks else {}
         headers = {name: each.render(document) for name, each in self._headers}
-        ours = self._fixed | {"Idempotency-Key": parcel.key}
+        ours = self._fixed | {"Idempotency-Key": parcel.key, "traceparent": parcel.traceparent}
         url = self._url.render(document)
         if _STEPS.search(url.partition("?")[0]):
             raise DeliveryError("template", "webhook: the event leads to another path")

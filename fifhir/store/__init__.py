@@ -35,6 +35,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     facility: str = ""
     control_id: str = ""
     digest: bytes = b""
+    trace: str = ""
+    """A traceparent, if its event's id does not say as much (`fifhir.tracing`)."""
 
     @property
     def identity(self) -> bytes | None:
@@ -81,6 +83,7 @@ class Pending(Struct, frozen=True, kw_only=True):
     event: bytes
     recorded_at: float
     attempts: int
+    trace: str = ""
 
 
 class Claim(Struct, frozen=True):
@@ -99,9 +102,11 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     """One action of one route that could not be carried out, with all it takes to do so later.
 
     `raw` are the whole original bytes (empty if there were none) and `event` is the JSON that the
+    `raw` are the whole original bytes (empty if there were none) and `event` is the JSON that the
     action would have received. There is at most one letter for an event, route and index: burying
-    it again adds to its attempts. While there is a letter that `blocks` an order key, nothing
-    else of that key is handed out. The times are set by the store.
+    it again adds to its attempts. `trace` is the traceparent of the delivery that failed. While
+    there is a letter that `blocks` an order key, nothing else of that key is handed out. The times
+    are set by the store.
     """
 
     id: str
@@ -118,6 +123,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     error_type: str
     attempts: int = 1
     blocks: str = ""
+    trace: str = ""
     first_failed_at: float = 0.0
     last_failed_at: float = 0.0
 
@@ -169,6 +175,7 @@ class Count(Struct, frozen=True, kw_only=True):
 
 
 ALL = Query()
+MOST_COUNTED = 10_000  # entries that wait; past that nobody needs to know how many more
 
 
 def text(value: str) -> str:
@@ -238,6 +245,9 @@ class Store(Protocol):
 
         `given_back`: nothing came of the claim, but nobody died of it; the attempt is not counted.
         """
+
+    async def backlog(self) -> tuple[int, float]:
+        """How many entries wait, counted up to `MOST_COUNTED`; seconds the oldest of them has."""
 
     async def bury(self, letters: Sequence[DeadLetter]) -> None:
         """All letters are in the dead letter queue."""

@@ -12,7 +12,7 @@ import msgspec
 from fifhir.store import ALL, Claim, Count, DeadLetter, Entry, Query, Recorded, Settlement, Taken
 from fifhir.store.capacity import Capacity
 from fifhir.store.config import StoreSettings
-from fifhir.store.groups import MOST, MOST_BYTES, Group
+from fifhir.store.groups import MOST, MOST_BYTES, Common, Group, Signs
 from fifhir.store.sealing import Seal
 
 SEALED = (("dlq_events", "id"), ("workflow_events", "event_id"))
@@ -28,6 +28,10 @@ class Transactions(Protocol):
 
     @property
     def ready(self) -> bool: ...
+    @property
+    def pool(self) -> tuple[int, int]:
+        """How many connections are open, and how many of them nobody uses."""
+
     async def open(self) -> None: ...
     async def close(self) -> None: ...
     async def touch(self) -> None: ...
@@ -39,6 +43,7 @@ class Transactions(Protocol):
     async def renew(self, claim: Claim, lease: float, /) -> bool: ...
     async def settle(self, settlements: Sequence[Settlement], seal: Seal, /) -> list[bool]: ...
     async def release(self, claim: Claim, delay: float, given_back: bool, /) -> None: ...
+    async def backlog(self) -> tuple[int, float]: ...
     async def bury(self, letters: Sequence[DeadLetter], seal: Seal, /) -> None: ...
     async def count(self, query: Query, /) -> int: ...
     async def find(self, query: Query, limit: int, /) -> list[DeadLetter]: ...
@@ -60,16 +65,23 @@ class Transactions(Protocol):
 class Books:
     """`Store` over the transactions of a database."""
 
-    def __init__(self, database: Transactions, settings: StoreSettings, most_letters: int) -> None:
+    def __init__(
+        self, database: Transactions, settings: StoreSettings, most_letters: int, signs: Signs
+    ) -> None:
+        self._signs = signs
         self._database = database
         self._settings = settings
         self._capacity = Capacity(most_letters)
         self._seal = Seal(settings.encryption_keys.reveal())
-        waiting, patience = settings.max_waiting, settings.timeout
-        self._entries = Group(self._record, _of_entries, waiting=waiting, patience=patience)
-        self._settlements = Group(self._settle, _of_one, waiting=waiting, patience=patience)
-        self._burials = Group(self._bury, _of_letters, waiting=waiting, patience=patience)
-        self._resolved = Group(database.resolve, _of_one, waiting=waiting, patience=patience)
+        common: Common = {
+            "waiting": settings.max_waiting,
+            "patience": settings.timeout,
+            "signs": signs,
+        }
+        self._entries = Group(self._record, _of_entries, what="journal", **common)
+        self._settlements = Group(self._settle, _of_one, what="settle", **common)
+        self._burials = Group(self._bury, _of_letters, what="dlq", **common)
+        self._resolved = Group(database.resolve, _of_one, what="resolve", **common)
 
     @property
     def ready(self) -> bool:
@@ -111,6 +123,10 @@ class Books:
         if letters:
             await self._capacity.ask(len(letters), self.count)
         return await self._settlements.add(Settlement(claim, tuple(done), tuple(letters)))
+
+    async def backlog(self) -> tuple[int, float]:
+        self._signs.pooled(*self._database.pool)
+        return await self._database.backlog()
 
     async def release(self, claim: Claim, delay: float = 0.0, *, given_back: bool = False) -> None:
         await self._database.release(claim, delay, given_back)

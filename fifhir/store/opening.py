@@ -3,16 +3,22 @@
 from fifhir.store import Store
 from fifhir.store.books import Books, Transactions
 from fifhir.store.config import Database, StoreSettings
+from fifhir.store.groups import UNSEEN, Signs
 
 
 def store(
-    database: Database, settings: StoreSettings, most_letters: int, processes: int = 1
+    database: Database,
+    settings: StoreSettings,
+    most_letters: int,
+    processes: int = 1,
+    signs: Signs = UNSEEN,
 ) -> Store:
     """The store of one of so many processes; nothing is opened yet.
 
-    `most_letters` is how many dead letters there may be, 0 for none at all.
+    `most_letters` is how many dead letters there may be, 0 for none at all. `signs` are shown what
+    it does.
     """
-    return Books(_transactions(database, settings, processes), settings, most_letters)
+    return Books(_transactions(database, settings, processes), settings, most_letters, signs)
 
 
 def _transactions(database: Database, settings: StoreSettings, processes: int) -> Transactions:

@@ -8,7 +8,7 @@ from fifhir.store.sealing import Seal
 
 HEAD = (
     "id, original_event_id, event_type, source, route_name, action_type, action_index, "
-    "idempotency_key, error_message, error_type, error_count, blocks, first_failed_at, "
+    "idempotency_key, error_message, error_type, error_count, blocks, trace, first_failed_at, "
     "last_failed_at"
 )
 """The columns of a letter but what is sealed."""
@@ -44,6 +44,7 @@ def letter_of(row: Row, seal: Seal | None, seconds: Callable[[Any], float]) -> D
         error_type=row["error_type"],
         attempts=row["error_count"],
         blocks=row["blocks"],
+        trace=row["trace"],
         first_failed_at=seconds(row["first_failed_at"]),
         last_failed_at=seconds(row["last_failed_at"]),
     )

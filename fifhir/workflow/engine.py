@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from time import monotonic, perf_counter
 from typing import Any, Protocol, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from fifhir import sinks
 from fifhir.delivery.courier import TOGETHER, Courier, Destination, Gauges, Undelivered
@@ -40,6 +40,8 @@ class Signs(Gauges, Protocol):
     """What a workflow shows of itself while it runs."""
 
     def unkept(self) -> None: ...
+    def ran(self, written: Written, outcome: Outcome, times: tuple[float, float]) -> None: ...
+    def taken_up(self, what: str, written: Written, began: float) -> None: ...
 
 
 class Grave(Protocol):
@@ -137,23 +139,29 @@ class Workflow:
         no sink is touched: the outcome says what would have run. Dead letters go into `grave`, if
         there is one, instead of the store.
         """
+        began = perf_counter()
         routes, undecided = self._index.find(written)
         for route, reason in undecided:
-            self._tell(route.name, reason)
+            self._tell(route.name, reason, written)
+        times = began, perf_counter()
         if not routes:
-            return Outcome((), (), len(undecided))
+            outcome = Outcome((), (), len(undecided))
+            if self._signs and not dry_run:
+                self._signs.ran(written, outcome, times)
+            return outcome
         if dry_run or self.dry_run:
             return Outcome(_names(routes), tuple(_skipped(routes)), len(undecided))
-        return self._run_routes(routes, len(undecided), written, raw, grave)
+        return self._run_routes((routes, len(undecided)), written, raw, grave, times)
 
     async def _run_routes(
         self,
-        routes: Sequence[_Route],
-        undecided: int,
+        found: tuple[Sequence[_Route], int],
         written: Written,
         raw: bytes,
         grave: Grave | None,
+        times: tuple[float, float],
     ) -> Outcome:
+        routes, undecided = found
         if sum([route.distant for route in routes]) > 1:
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -163,14 +171,20 @@ class Workflow:
         else:
             done = [await self._run(route, written, raw, grave) for route in routes]
         results = tuple([each for results in done for each in results])
-        return Outcome(_names(routes), results, undecided)
+        outcome = Outcome(_names(routes), results, undecided)
+        if self._signs:
+            self._signs.ran(written, outcome, times)
+        return outcome
 
-    def _tell(self, route: str, reason: str) -> None:
+    def _tell(self, route: str, reason: str, written: Written) -> None:
         """The log says once a minute that a route's condition had no answer."""
         now = monotonic()
         if now - self._told.get(route, -CALM) >= CALM:
             self._told[route] = now
-            self._write("warn", "condition had no answer", route=route, reason=reason)
+            trace_id = written.trace.trace_id
+            self._write(
+                "warn", "condition had no answer", route=route, reason=reason, trace_id=trace_id
+            )
 
     async def _run(
         self, route: _Route, written: Written, raw: bytes, grave: Grave | None
@@ -202,7 +216,11 @@ class Workflow:
         except Undelivered as fault:
             return await self._keep(parcel, fault, started, grave)
         elapsed = (perf_counter() - started) * 1000
-        return ActionResult(parcel.route, parcel.action, "delivered", elapsed)
+        return ActionResult(
+            *(parcel.route, parcel.action, "delivered", elapsed),
+            index=parcel.index,
+            began=started,
+        )
 
     async def _keep(
         self, parcel: Parcel, fault: Undelivered, started: float, grave: Grave | None
@@ -211,8 +229,21 @@ class Workflow:
         letter = _letter(parcel, fault)
         elapsed = (perf_counter() - started) * 1000
         failed = ActionResult(
-            *(parcel.route, parcel.action, "failed", elapsed, str(fault), fault.kind)
+            *(parcel.route, parcel.action, "failed", elapsed, str(fault), fault.kind),
+            index=parcel.index,
+            began=started,
         )
+        told = {
+            "route": parcel.route,
+            "action": parcel.action,
+            "event_id": parcel.written.id,
+            "trace_id": parcel.written.trace.trace_id,
+            "span_id": parcel.span_id,
+            "error": str(fault),
+            "error_type": fault.kind,
+            "attempts": fault.attempts,
+            "duration_ms": round(elapsed, 3),
+        }
         grave = grave or self._grave
         if grave is None:
             return failed
@@ -221,22 +252,10 @@ class Workflow:
         except StoreError as trouble:
             if self._signs:
                 self._signs.unkept()
-            self._write("error", "dlq write failed", route=parcel.route, reason=str(trouble))
+            self._write("error", "dlq write failed", reason=str(trouble), **told)
             return failed
-        self._write(
-            "warn",
-            "event moved to dlq",
-            dlq_id=letter.id,
-            event_id=parcel.written.id,
-            route=parcel.route,
-            action=parcel.action,
-            error_type=fault.kind,
-            attempts=fault.attempts,
-            duration_ms=round(elapsed, 3),
-        )
-        return ActionResult(
-            *(parcel.route, parcel.action, "kept", elapsed, str(fault), fault.kind, letter.id)
-        )
+        self._write("warn", "event moved to dlq", dlq_id=letter.id, **told)
+        return structs.replace(failed, status="kept", letter=letter.id)
 
     def give_up(self, written: Written, raw: bytes, attempts: int) -> list[DeadLetter]:
         """Dead letters for all that would be done with an event of which workers die."""
@@ -248,8 +267,10 @@ class Workflow:
         courier = self._couriers.get((letter.route, letter.action_index))
         if courier is None:
             raise FifhirError("the workflow has no such action any more")
-        written = Written(letter.event_type, letter.event_id, letter.source, letter.event)
-        untransformed = letter.error_type == TRANSFORM
+        written = Written(
+            *(letter.event_type, letter.event_id, letter.source, letter.event), letter.trace
+        )
+        untransformed, began = letter.error_type == TRANSFORM, perf_counter()
         try:
             if untransformed:
                 written = _changed(self._changes[letter.route], written)
@@ -262,6 +283,9 @@ class Workflow:
             if untransformed:  # the letter still holds the event as it was, and has to say so
                 raise Undelivered(TRANSFORM, str(fault), fault.attempts) from fault
             raise
+        finally:
+            if self._signs:
+                self._signs.taken_up("replay", written, began)
 
 
 class _Yard:
@@ -355,4 +379,5 @@ def _letter(parcel: Parcel, fault: Undelivered) -> DeadLetter:
         error=str(fault),
         error_type=fault.kind,
         attempts=fault.attempts,
+        trace=parcel.written.trace.parent(parcel.span_id),
     )

@@ -20,6 +20,10 @@ class ActionResult(Struct, frozen=True):
     error: str = ""
     error_type: str = ""
     letter: str = ""
+    index: int = 0
+    """The action's place in its route."""
+    began: float = 0.0
+    """Seconds by `time.perf_counter`."""
 
 
 class Outcome(Struct, frozen=True):

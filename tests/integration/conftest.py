@@ -53,6 +53,8 @@ class Echo:
     def complain(self, what: str, reason: str) -> None:
         pass
 
+    def arrived(self, seconds: float) -> None: ...
+
     def retire(self) -> None:
         pass
 

@@ -18,6 +18,7 @@ from fifhir.metrics import Catalogue
 from fifhir.mllp import frame
 from fifhir.profile.choosing import Profiles
 from fifhir.scoreboard import Scoreboard
+from fifhir.signs import Signs
 from fifhir.workflow.config import DEFAULT
 from fifhir.workflow.engine import Workflow
 
@@ -54,7 +55,8 @@ def served(
     duty = worker.Duty(sock, board, Settings(), Profiles(), Workflow(DEFAULT, write), log)
 
     async def run() -> None:
-        listener = mllp.serve(duty, place, board.slab(0), None)
+        slab = board.slab(0)
+        listener = mllp.serve(duty, place, slab, Signs(slab, catalogue, log), None)
         await asyncio.wait_for(talk(sock.getsockname()[1], listener), 20)
         await listener.drain(5)
         assert listener.held == 0

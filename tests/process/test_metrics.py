@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from fifhir.metrics import OTHER, PROCESSED, Catalogue, exposition
+from fifhir.families import OTHER, PROCESSED
+from fifhir.metrics import Catalogue, exposition
 from fifhir.scoreboard import Scoreboard
 
 RUNBOOK = (

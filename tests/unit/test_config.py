@@ -109,11 +109,19 @@ def test_every_variable_reaches_its_setting(variable: str, tmp_path: Path) -> No
         "api_keys": new_key("lab", ["parse"])[1],
         "dsn": "postgresql://somebody@somewhere/name",
         "password": "a password",
+        "trace_field": "ZTR-1",
+        "log_messages": "true",
+        "log_slow": "7s",
+        "tracing_enabled": "true",
+        "tracing_endpoint": "http://collector:4318/v1/traces",
+        "tracing_sampler": "0.5",
         "encryption_keys": f"2026:{base64.b64encode(bytes(32)).decode()}",
     }
     listener = variable.partition("_TLS_")[0]
     tls = [f"{listener}_TLS_{file}_FILE" for file in ("CERT", "KEY", "CLIENT_CA")]
     beside = dict.fromkeys(tls, "file") if "_TLS_" in variable else {}
+    if key == "tracing_enabled":
+        beside |= {"FI_FHIR_TRACING_ENDPOINT": words["tracing_endpoint"]}
     if key == "auth_type":
         beside |= {"FI_FHIR_FHIR_BEARER_TOKEN": words["bearer_token"]}
     line = words.get(key.removesuffix("_file"), "")

@@ -79,6 +79,8 @@ def test_actions_run_in_order_and_name_the_event_without_its_contents() -> None:
         ("everything", "log", "delivered"),
     ]
     about = {"event_type": "patient_admit", "source": "west", "event_id": "1"}
+    traces, spans = ({line.pop(key) for line in lines} for key in ("trace_id", "span_id"))
+    assert (len(traces), len(spans)) == (1, 3)
     assert lines == [
         {"level": "info", "message": "one", "route": "admissions", **about},
         {"level": "error", "message": "two", "route": "admissions", **about},
@@ -144,6 +146,7 @@ def test_a_condition_without_an_answer_is_no_match_told_once_a_minute() -> None:
             "message": "condition had no answer",
             "route": "a",
             "reason": "there is no field 'event.patient.gender'",
+            "trace_id": written.trace.trace_id,
         }
     ]
 

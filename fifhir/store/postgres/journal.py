@@ -5,7 +5,17 @@ from datetime import timedelta
 
 from asyncpg import Record
 
-from fifhir.store import Claim, Entry, Fresh, Pending, Recorded, Repeat, Settlement, text
+from fifhir.store import (
+    MOST_COUNTED,
+    Claim,
+    Entry,
+    Fresh,
+    Pending,
+    Recorded,
+    Repeat,
+    Settlement,
+    text,
+)
 from fifhir.store.postgres import letters
 from fifhir.store.postgres.session import Connection, alone
 from fifhir.store.sealing import Seal
@@ -18,21 +28,22 @@ AHEAD = 3  # days that have their partition before they begin
 _RECORD = """
 WITH given AS (
     SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::text[],
-                         $7::text[], $8::bytea[], $9::bytea[])
+                         $7::text[], $8::bytea[], $9::bytea[], $10::text[])
     WITH ORDINALITY AS g (identity, digest, answer, event_id, event_type, source, order_key,
-                          payload, raw, n)
+                          payload, raw, trace, n)
 ), fresh AS (
     INSERT INTO message_keys AS m (identity, digest, answer, seen_at)
     SELECT identity, digest, answer, now() FROM given WHERE identity IS NOT NULL
     ORDER BY identity, digest
     ON CONFLICT (identity, digest) DO UPDATE
         SET answer = excluded.answer, seen_at = excluded.seen_at
-        WHERE m.seen_at < now() - $11::interval
+        WHERE m.seen_at < now() - $12::interval
     RETURNING identity, digest
 ), kept AS (
     INSERT INTO workflow_events
-        (event_id, event_type, source, order_key, payload, raw, key_id, status)
-    SELECT event_id, event_type, source, order_key, payload, raw, $10, 'pending' FROM given g
+        (event_id, event_type, source, order_key, payload, raw, trace, key_id, status)
+    SELECT event_id, event_type, source, order_key, payload, raw, trace, $11, 'pending'
+    FROM given g
     WHERE identity IS NULL OR (identity, digest) IN (SELECT identity, digest FROM fresh)
     ORDER BY n
 ), lanes AS (
@@ -143,6 +154,7 @@ def _columns(entries: Sequence[Entry], seal: Seal) -> list[list[object]]:
         [text(entry.lane) for entry in entries],
         [seal.close(entry.event, id_, "payload") for id_, entry in rows],
         [seal.close(entry.raw, id_, "raw") for id_, entry in rows],
+        [entry.trace for entry in entries],
     ]
 
 
@@ -178,7 +190,18 @@ def _pending(row: Record, seal: Seal, *, first: bool) -> Pending:
         event=seal.open(row["key_id"], row["payload"], id_, "payload"),
         recorded_at=row["created_at"].timestamp(),
         attempts=row["attempts"] + 1 if first else max(row["attempts"], 1),
+        trace=row["trace"],
     )
+
+
+async def backlog(db: Connection) -> tuple[int, float]:
+    count, oldest = await db.fetchrow(
+        "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)"
+        "::float8 FROM (SELECT created_at FROM workflow_events WHERE status = 'pending' "
+        "LIMIT $1) x",
+        MOST_COUNTED,
+    )
+    return count, max(0.0, oldest)
 
 
 async def renew(db: Connection, claim: Claim, lease: float) -> bool:

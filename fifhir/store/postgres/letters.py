@@ -12,16 +12,16 @@ _BATCH = 500  # rows a statement deletes or encrypts, so that no transaction is 
 _BURY = """
 INSERT INTO dlq_events AS d
     (id, original_event_id, event_type, source, route_name, action_type, action_index,
-     idempotency_key, error_message, error_type, error_count, blocks, payload, raw, key_id,
+     idempotency_key, error_message, error_type, error_count, blocks, trace, payload, raw, key_id,
      first_failed_at, last_failed_at)
-SELECT g.*, $15, now(), now()
+SELECT g.*, $16, now(), now()
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[],
-            $8::text[], $9::text[], $10::text[], $11::int[], $12::text[], $13::bytea[],
-            $14::bytea[]) AS g
+            $8::text[], $9::text[], $10::text[], $11::int[], $12::text[], $13::text[],
+            $14::bytea[], $15::bytea[]) AS g
 ON CONFLICT (original_event_id, route_name, action_index) DO UPDATE
 SET error_message = excluded.error_message, error_type = excluded.error_type,
     error_count = d.error_count + excluded.error_count, blocks = excluded.blocks,
-    last_failed_at = excluded.last_failed_at
+    trace = excluded.trace, last_failed_at = excluded.last_failed_at
 """
 # What a query chooses, always with the same five parameters; what is empty does not choose.
 _WHERE = """
@@ -51,6 +51,7 @@ async def bury(db: Connection, letters: Sequence[DeadLetter], seal: Seal) -> Non
             letter.error_type,
             letter.attempts,
             text(letter.blocks),
+            letter.trace,
             seal.close(letter.event, id_, "payload"),
             seal.close(letter.raw, id_, "raw"),
         )

@@ -55,6 +55,12 @@ class Session:
             except (*_FOREIGN, OSError):
                 pool.terminate()
 
+    @property
+    def pool(self) -> tuple[int, int]:
+        """How many connections are open, and how many of them nobody uses."""
+        pool = self._pool
+        return (pool.get_size(), pool.get_idle_size()) if pool else (0, 0)
+
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection that nothing else uses meanwhile; statements commit one by one."""

@@ -73,6 +73,7 @@ class Shared:
     renew = _writes(journal.renew)
     settle = _writes(journal.settle)
     release = _writes(journal.release)
+    backlog = _reads(journal.backlog)
     bury = _writes(letters.bury)
     count = _reads(letters.count)
     find = _reads(letters.find)
@@ -93,6 +94,10 @@ class Shared:
     _sweep = _writes(journal.sweep)
     _forget = _writes(journal.forget)
     _vacuum = _reads(_vacuum)
+
+    @property
+    def pool(self) -> tuple[int, int]:
+        return self.session.pool
 
     async def open(self) -> None:
         await self.session.open()

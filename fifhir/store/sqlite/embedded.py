@@ -64,6 +64,7 @@ class Embedded:
     renew = _writes(journal.renew)
     settle = _writes(journal.settle)
     release = _writes(journal.release)
+    backlog = _reads(journal.backlog)
     bury = _writes(letters.bury)
     count = _reads(letters.count)
     find = _reads(letters.find)
@@ -83,6 +84,10 @@ class Embedded:
     @property
     def ready(self) -> bool:
         return self._ready
+
+    @property
+    def pool(self) -> tuple[int, int]:
+        return 1, 1
 
     async def open(self) -> None:
         if self._thread is None:

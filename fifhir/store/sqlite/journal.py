@@ -4,7 +4,17 @@ import time
 from collections.abc import Sequence
 from sqlite3 import Connection, Row
 
-from fifhir.store import Claim, Entry, Fresh, Pending, Recorded, Repeat, Settlement, text
+from fifhir.store import (
+    MOST_COUNTED,
+    Claim,
+    Entry,
+    Fresh,
+    Pending,
+    Recorded,
+    Repeat,
+    Settlement,
+    text,
+)
 from fifhir.store.sealing import Seal
 from fifhir.store.sqlite import letters
 
@@ -33,7 +43,7 @@ def _record(db: Connection, entry: Entry, seal: Seal, window: float) -> Recorded
     db.execute("INSERT OR IGNORE INTO order_keys (order_key) VALUES (?)", (lane,))
     db.execute(
         "INSERT INTO workflow_events (event_id, event_type, source, order_key, payload, raw, "
-        "key_id, status, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?)",
+        "key_id, status, created_at, trace) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)",
         (
             id_,
             text(entry.event_type),
@@ -43,6 +53,7 @@ def _record(db: Connection, entry: Entry, seal: Seal, window: float) -> Recorded
             seal.close(entry.raw, id_, "raw"),
             seal.name,
             now,
+            entry.trace,
         ),
     )
     return Fresh(reused)
@@ -91,7 +102,17 @@ def _pending(row: Row, seal: Seal, *, first: bool) -> Pending:
         event=seal.open(row["key_id"], row["payload"], id_, "payload"),
         recorded_at=row["created_at"],
         attempts=row["attempts"] + 1 if first else max(row["attempts"], 1),
+        trace=row["trace"],
     )
+
+
+def backlog(db: Connection) -> tuple[int, float]:
+    count, oldest = db.execute(
+        "SELECT count(*), min(created_at) FROM (SELECT created_at FROM workflow_events "
+        "WHERE status = 'pending' LIMIT ?)",
+        (MOST_COUNTED,),
+    ).fetchone()
+    return count, max(0.0, time.time() - oldest) if count else 0.0
 
 
 def renew(db: Connection, claim: Claim, lease: float) -> bool:

@@ -17,11 +17,11 @@ def bury(db: Connection, letters: Sequence[DeadLetter], seal: Seal) -> None:
         id_ = text(letter.id)
         db.execute(
             f"INSERT INTO dlq_events ({HEAD}, payload, raw, key_id) "  # noqa: S608 - a constant
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (original_event_id, route_name, action_index) DO UPDATE SET "
             "error_message = excluded.error_message, error_type = excluded.error_type, "
             "error_count = error_count + excluded.error_count, blocks = excluded.blocks, "
-            "last_failed_at = excluded.last_failed_at",
+            "trace = excluded.trace, last_failed_at = excluded.last_failed_at",
             (
                 id_,
                 text(letter.event_id),
@@ -35,6 +35,7 @@ def bury(db: Connection, letters: Sequence[DeadLetter], seal: Seal) -> None:
                 letter.error_type,
                 letter.attempts,
                 text(letter.blocks),
+                letter.trace,
                 now,
                 now,
                 seal.close(letter.event, id_, "payload"),
