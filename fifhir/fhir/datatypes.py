@@ -21,6 +21,7 @@ from fifhir.fhir.vocabulary import (
     UCUM,
     Code,
     Json,
+    is_listed,
     uri,
 )
 
@@ -168,12 +169,12 @@ def _coding(given: Json) -> Json:
     found: Json = {}
     if not (code or display):
         return found
-    if system:
-        found["system"] = uri(system)
     if code:
         code = code if " " not in code else " ".join(code.split())
-        if code:
-            found["code"] = code
+    if system and is_listed(name := uri(system), code or ""):
+        found["system"] = name  # a table of HL7 that lacks the code is not what it is from
+    if code:
+        found["code"] = code
     if isinstance(display, str) and (display := display.strip()):
         found["display"] = display
     return found
@@ -199,7 +200,7 @@ def translated(name: str, value: Any, maker: Maker) -> Json | None:
     own = found["coding"][0]
     if "code" not in own or own.get("system", SYSTEMS.get(name)) != SYSTEMS.get(name):
         return found
-    if name in SYSTEMS and "system" not in own:
+    if name in SYSTEMS and "system" not in own and is_listed(SYSTEMS[name], own["code"]):
         own["system"] = SYSTEMS[name]
     code = mapped(name, own["code"], maker)
     if code and code.system != own.get("system"):

@@ -12,6 +12,12 @@ _CATEGORY = {
     "code": "clinical-note",
 }
 _STATUS = {"document_cancelled": "entered-in-error"}
+_LOINC = "http://loinc.org"
+_NO_TYPE = {
+    "system": "http://terminology.hl7.org/CodeSystem/v3-NullFlavor",
+    "code": "UNK",
+    "display": "unknown",
+}
 _OBSOLETE = frozenset({"CA", "OB", "UN"})  # HL70273: TXA-19
 _RELATES = {"document_replacement": "replaces", "document_addendum": "appends"}
 
@@ -20,14 +26,21 @@ def document_reference(given: Json, maker: Maker) -> Json:
     """US Core DocumentReference: a document and where it is."""
     made = resource("DocumentReference", given, maker)
     made["status"] = _status(given)
-    if "type" not in made:
-        made["type"] = datatypes.absent_concept("unknown")
+    made["type"] = _typed(made.get("type", {}))
     made["category"] = [{"coding": [_CATEGORY]}]
     parts = [_attachment(each, given, maker) for each in given.get("parts") or ()]
     contents = [{"attachment": each} for each in parts if each]
     made["content"] = contents or [{"attachment": datatypes.absent("unknown")}]
     _placed(made, given, maker)
     return made
+
+
+def _typed(concept: Json) -> Json:
+    """US Core takes a type of LOINC, or says that there is none."""
+    codings = concept.get("coding", [])
+    if any(each.get("system") == _LOINC for each in codings):
+        return concept
+    return {**concept, "coding": [*codings, _NO_TYPE]}
 
 
 def _status(given: Json) -> str:

@@ -45,6 +45,7 @@ def medication_request(given: Json, maker: Maker) -> Json:
         made.setdefault("dispenseRequest", {})["performer"] = {"reference": reference}
     if "substitution" in made and "allowedCodeableConcept" not in made["substitution"]:
         del made["substitution"]
+    made.setdefault("requester", datatypes.absent("unknown"))  # us-core-21
     return made
 
 
@@ -154,6 +155,7 @@ def give(given: Json, maker: Maker) -> Json:
     """A dose that is to be given (RXG): an instance of its order."""
     made = resource("Give", given, maker)
     made["status"], made["intent"] = "active", "instance-order"
+    made.setdefault("requester", datatypes.absent("unknown"))  # us-core-21
     _drug(made, given, maker)
     dosage = dosage_of(
         {

@@ -13,6 +13,7 @@ _CODED = frozenset({"CE", "CWE", "CNE", "CF", "IS", "ID"})
 _MOMENTS = frozenset({"DT", "TS", "DTM"})
 _DOCUMENTS = frozenset({"ED", "RP"})
 _BOUNDS = frozenset({"<", "<=", ">=", ">"})
+_BOUND = re.compile(r"(<=?|>=?)\s*(\d+(?:\.\d+)?)")
 _TIME_OF_DAY = re.compile(r"(\d\d):?(\d\d)(?::?(\d\d))?")
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _URL = re.compile(r"https?://\S+")
@@ -134,7 +135,7 @@ def _value(result: Json, maker: Maker) -> Json | None:
     kind = result.get("value_type")
     found: Json | None = None
     if kind == "NM":
-        found = _quantity(result, maker)
+        found = _quantity(result, maker) or _bounded(said, result, maker)
     elif kind == "SN":
         found = _structured(result, maker)
     elif kind in _CODED:
@@ -151,6 +152,15 @@ def _value(result: Json, maker: Maker) -> Json | None:
 def _quantity(result: Json, maker: Maker) -> Json | None:
     number = _measured(result, "value_number", maker)
     return {"valueQuantity": number} if number else None
+
+
+def _bounded(said: str, result: Json, maker: Maker) -> Json | None:
+    """`<15`: NM (HL7 2.A.47) has no comparator, but many analysers send one."""
+    bound = _BOUND.fullmatch(said)
+    number = (
+        _measured({**result, "value_number": bound[2]}, "value_number", maker) if bound else None
+    )
+    return {"valueQuantity": {"comparator": bound[1], **number}} if bound and number else None
 
 
 def _measured(result: Json, key: str, maker: Maker) -> Json | None:

@@ -329,8 +329,7 @@ def report(given: Json, maker: Maker) -> Json:
     if "status" not in made:
         made["status"] = _report_status(group)
     if "code" not in made:
-        first = (group[0].get("test") or {}).get("code") if group else None
-        made["code"] = datatypes.codeable(first, maker) or datatypes.absent("unknown")
+        made["code"] = datatypes.absent("unknown")
     if identifiers := order_numbers(given):
         made["identifier"] = identifiers
     made["performer"] = [{"reference": maker.sender}, *_people(given, _PERFORMERS, maker)]

@@ -236,8 +236,8 @@ def ordering_role(given: Json, maker: Maker) -> Json | None:
 
 
 def _reachable(made: Json) -> Json:
-    """Invariant pd-1 of US Core: a telecom, an endpoint or a practitioner."""
-    if "practitioner" not in made and "telecom" not in made:
+    """Invariant pd-1 of US Core: a telecom or an endpoint."""
+    if "telecom" not in made:
         made["telecom"] = [{"_system": _UNKNOWN, "_value": _UNKNOWN}]
     return made
 

@@ -143,6 +143,8 @@ def coverage(given: Json, maker: Maker) -> Json:
         made["class"] = [each for each in made["class"] if "value" in each]
     if subscriber := _subscriber(given, maker):
         made["subscriber"] = {"reference": subscriber}
+    if "subscriberId" not in made:  # us-core-15
+        made["_subscriberId"] = datatypes.absent("unknown")
     return made
 
 

@@ -124,3 +124,23 @@ def test_a_race_is_coded_only_by_a_code_that_checks() -> None:
 def test_a_language_is_a_tag(sent: str, tag: str) -> None:
     (found,) = first(ADT.replace("|F\r", f"|F|||||||{sent}\r"), "Patient")["communication"]
     assert found["language"]["coding"][0]["code"] == tag
+
+
+def test_a_number_beyond_what_is_measured_has_its_comparator_and_unit() -> None:
+    obx = "OBR|1|P1|F1|1^A^L\rOBX|1|NM|1^A^L||<15|mL/min||||F\r"
+    quantity = first(ORU + obx, "Observation")["valueQuantity"]
+    assert (quantity["comparator"], quantity["value"], quantity["unit"]) == ("<", 15, "mL/min")
+
+
+def test_a_report_is_never_named_by_one_of_its_results() -> None:
+    obx = "OBR|1|P1|F1|\rOBX|1|NM|HR^Heart rate^L||68|/min||||F\r"
+    assert absent(first(ORU + obx, "DiagnosticReport")["code"]) == "unknown"
+
+
+def test_a_sender_who_lends_a_code_from_a_table_of_hl7_does_not_get_its_system() -> None:
+    nk1 = "NK1|1|TEAPOT^ROSE|Mother^Mother^HL70063\r"
+    person = first(ADT + nk1, "RelatedPerson")
+    codings = [each for concept in person["relationship"] for each in concept["coding"]]
+    assert [each for each in codings if each.get("code") == "Mother"] == [
+        {"code": "Mother", "display": "Mother"}
+    ]
