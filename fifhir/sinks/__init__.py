@@ -1,7 +1,7 @@
 """Every action there is: its name in a workflow, and the sink that carries it out.
 
 A sink's file holds its config struct, that struct's descriptions and its `deliver`. To add one:
-write the file, add it to `ActionConfig` and to `make`, and take its name out of `LATER`.
+write the file, and add it to `ActionConfig` and to `make`.
 """
 
 from typing import TypeAlias, assert_never, get_args
@@ -19,6 +19,7 @@ from fifhir.sinks.file import FileConfig, FileSink
 from fifhir.sinks.http import Web
 from fifhir.sinks.log import LogConfig, LogSink
 from fifhir.sinks.mllp import MllpConfig, MllpSink
+from fifhir.sinks.queue import QueueConfig, QueueSink
 from fifhir.sinks.webhook import WebhookConfig, WebhookSink
 
 ActionConfig: TypeAlias = (
@@ -30,6 +31,7 @@ ActionConfig: TypeAlias = (
     | FileConfig
     | LogConfig
     | MllpConfig
+    | QueueConfig
     | WebhookConfig
 )
 """What an action may be in a workflow, told apart by `type`."""
@@ -39,7 +41,8 @@ CONFIGS: dict[str, type[Struct]] = {
 }
 """What each action may be told, by its name."""
 
-LATER = frozenset({"queue"})
+
+LATER = frozenset({"athena", "llm_extract", "llm_quality_check"})
 """Actions of the same format that this release does not carry out: refused, never ignored."""
 
 
@@ -65,6 +68,8 @@ def make(config: ActionConfig, route: str, write: Write, web: Web) -> Sink:  # n
             return LogSink(config, route, write)
         case MllpConfig():
             return MllpSink(config)
+        case QueueConfig():
+            return QueueSink(config)
         case WebhookConfig():
             return WebhookSink(config, web)
     assert_never(config)
