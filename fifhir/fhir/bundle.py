@@ -58,6 +58,7 @@ _RECIPES: dict[str, Make] = {
     "MedicationAdministration": medications.administration,
     "DocumentReference": documents.document_reference,
     "Provenance": provenance.provenance,
+    "PatientProvenance": provenance.patient_provenance,
     "MessageHeader": provenance.message_header,
 }
 _LISTS = (  # what the event tells of a patient, in lists; each thing also by its place there
@@ -143,6 +144,8 @@ def _subject(about: Json, maker: Maker) -> str:
     """All that the event tells of one patient; the reference to that Patient."""
     maker.visit = maker.account = ""
     patient = maker.patient = maker.refer("Patient", about["patient"], "patient")
+    if {"last_updated", "last_updated_by"} & about["patient"].keys():
+        maker.refer("PatientProvenance", about["patient"], "updated")
     _kin(about, maker)
     encounter = about.get("encounter") or {}
     _account(about, encounter, maker)

@@ -58,6 +58,7 @@ def condition(given: Json, maker: Maker) -> Json | None:
     made = resource("Condition", given, maker)
     if not _coded(made):
         return None
+    _described(made["code"], given.get("description"))
     made["category"] = [_coding(_CATEGORY, "encounter-diagnosis")]
     if given.get("action") == "D":
         made["verificationStatus"] = _coding(_VERIFICATION, "entered-in-error")
@@ -100,6 +101,10 @@ def allergy(given: Json, maker: Maker) -> Json | None:
     made = resource("Allergy", given, maker)
     if "code" not in made:
         return None
+    more = (datatypes.codeable(given.get("clinician_identified"), maker) or {}).get("coding", [])
+    for coding in more:
+        if coding not in made["code"].get("coding", []):
+            made["code"]["coding"] = [*made["code"].get("coding", []), coding]
     if given.get("action") == "D":
         made["verificationStatus"] = _coding(f"{_ALLERGY}verification", "entered-in-error")
     else:
@@ -142,16 +147,35 @@ def appointment(given: Json, maker: Maker) -> Json | None:
     if status is None or not given:
         return None
     made = resource("Appointment", given, maker)
-    made["status"] = status
+    made["status"] = _status(status, given, maker)
+    if comment := "; ".join(_comments(event)):
+        made["comment"] = comment
     if identifiers := [each for who in ("placer", "filler") for each in _number(given, who)]:
         made["identifier"] = identifiers
     services = [each["service"] for each in event.get("services") or () if "service" in each]
     if services := [said for each in services if (said := datatypes.codeable(each, maker))]:
         made["serviceType"] = services
-    if status not in _TIMELESS or "start" in made or "end" in made:
+    if made["status"] not in _TIMELESS or "start" in made or "end" in made:
         _settle(made)
     made["participant"] = [*_participants(given, maker)]
     return made
+
+
+def _status(meant: str, given: Json, maker: Maker) -> str:
+    """SCH-25, else AIS-10, says more of a booking that stands; any other event means its status."""
+    if meant != "booked":
+        return meant
+    said = [((given.get("status_code") or {}).get("coding") or [{}])[0].get("code")]
+    said += [each.get("status") for each in maker.event.get("services") or ()]
+    found = (MAPS["filler_status"].get(str(each or "")) for each in said)
+    return next((each.code for each in found if each and each.code), meant)
+
+
+def _comments(event: Json) -> Iterator[str]:
+    """NTE of what is booked."""
+    for key in ("services", "resources", "locations", "personnel"):
+        for each in event.get(key) or ():
+            yield from filter(None, each.get("notes") or ())
 
 
 def _settle(made: Json) -> None:
@@ -221,6 +245,13 @@ def _answer(given: Json, maker: Maker) -> str:
 
 def _coding(system: str, code: str) -> Json:
     return {"coding": [{"system": system, "code": code}]}
+
+
+def _described(code: Json, description: Any) -> None:
+    """DG1-4 is the text of the code; that it repeats what the code is called adds nothing."""
+    displays = [each.get("display") for each in code.get("coding", ())]
+    if isinstance(description, str) and description.strip() and description not in displays:
+        code["text"] = description.strip()
 
 
 def _coded(made: Json) -> bool:

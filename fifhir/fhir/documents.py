@@ -31,6 +31,9 @@ def document_reference(given: Json, maker: Maker) -> Json:
     parts = [_attachment(each, given, maker) for each in given.get("parts") or ()]
     contents = [{"attachment": each} for each in parts if each]
     made["content"] = contents or [{"attachment": datatypes.absent("unknown")}]
+    comments = [note for each in given.get("parts") or () for note in each.get("notes") or ()]
+    if said := datatypes.narrative(comments, maker):
+        made["text"] = said
     _placed(made, given, maker)
     return made
 

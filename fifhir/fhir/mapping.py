@@ -8,7 +8,9 @@ Messages of one sender have the same keys over and over, so which rows have anyt
 found once for each set of keys an object has.
 """
 
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from fifhir import tables
@@ -37,15 +39,22 @@ class Row(NamedTuple):
     inner: str = ""
 
 
-class Plan:
-    """The rows of one struct."""
+class Fit(NamedTuple):
+    """What there is to do for an object: rows that only set a key, and then all others."""
 
-    __slots__ = ("_fitting", "_rows", "periods")
+    simple: tuple[tuple[str, str, Convert], ...]
+    others: tuple[Row, ...]
+
+
+class Plan:
+    """The rows of one struct; `fits` are those found for objects so far, by their keys."""
+
+    __slots__ = ("_rows", "fits", "periods")
 
     def __init__(self) -> None:
         self.periods: tuple[tuple[str, ...], ...] = ()
+        self.fits: dict[tuple[str, ...], Fit] = {}
         self._rows: list[Row] = []
-        self._fitting: dict[tuple[str, ...], tuple[Row, ...]] = {}
 
     def append(self, row: Row) -> None:
         """One row more; `periods` are the ways to those of which both ends have a row."""
@@ -54,13 +63,20 @@ class Plan:
         starts = {each.parents for each in self._rows if each.element == "start"}
         self.periods = tuple(sorted(ends & starts))
 
-    def fitting(self, keys: tuple[str, ...]) -> tuple[Row, ...]:
-        """The rows that have something to do for an object with these keys."""
-        found = self._fitting.get(keys)
-        if found is None:
-            found = tuple(row for row in self._rows if not row.keys or set(keys) & set(row.keys))
-            if len(self._fitting) < _LIMIT:
-                self._fitting[keys] = found
+    def fit(self, keys: tuple[str, ...]) -> Fit:
+        """The rows that have something to do for an object with these keys; remembered."""
+        rows = [row for row in self._rows if not row.keys or set(keys) & set(row.keys)]
+        times = Counter(row.element for row in rows)
+        parents = {row.parents[0] for row in rows if row.parents}
+        inner = any(row.inner for row in rows)
+        simple: list[Row] = []
+        others: list[Row] = []
+        for row in rows:
+            is_simple = row.key and not row.parents and times[row.element] == 1 and not inner
+            (simple if is_simple and row.element not in parents else others).append(row)
+        found = Fit(tuple((row.key, row.element, row.convert) for row in simple), tuple(others))
+        if len(self.fits) < _LIMIT:
+            self.fits[keys] = found
         return found
 
 
@@ -87,24 +103,35 @@ def maker_of(struct: str) -> Make:
 
 
 def _fill(plan: Plan, source: Json, maker: Maker, found: Json) -> None:
-    for _, key, parents, element, convert, inner in plan.fitting(tuple(source)):
-        given = source[key] if key else source
-        if inner:
-            if isinstance(given, dict):
-                _fill(_PLANS[inner], given, maker, found)
-            continue
-        value = convert(given, maker)
-        if value is None:
-            continue
-        place = found
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        if element not in place:
-            place[element] = value
-        elif isinstance(value, list):
-            place[element] = place[element] + value
+    keys = tuple(source)
+    simple, others = plan.fits.get(keys) or plan.fit(keys)
+    for key, element, convert in simple:
+        value = convert(source[key], maker)
+        if value is not None:
+            found[element] = value
+    for row in others:
+        _add(row, source, maker, found)
     for parents in plan.periods:
         _settle(found, parents, maker)
+
+
+def _add(row: Row, source: Json, maker: Maker, found: Json) -> None:
+    _, key, parents, element, convert, inner = row
+    given = source[key] if key else source
+    if inner:
+        if isinstance(given, dict):
+            _fill(_PLANS[inner], given, maker, found)
+        return
+    value = convert(given, maker)
+    if value is None:
+        return
+    place = found
+    for parent in parents:
+        place = place.setdefault(parent, {})
+    if element not in place:
+        place[element] = value
+    elif isinstance(value, list):
+        place[element] = place[element] + value
 
 
 def _settle(found: Json, parents: tuple[str, ...], maker: Maker) -> None:
@@ -118,10 +145,6 @@ def _settle(found: Json, parents: tuple[str, ...], maker: Maker) -> None:
         del period["end"]
         period["_end"] = datatypes.absent("error")
         maker.report(parents[-1] if parents else "period", "it ends before it starts")
-
-
-def _coded(convert: Callable[[str, Any, Maker], Any], name: str) -> Convert:
-    return lambda value, maker: convert(name, value, maker)
 
 
 def _code(name: str, value: Any, maker: Maker) -> str | None:
@@ -164,12 +187,13 @@ def _actor(struct: str, value: Any, maker: Maker) -> Json | None:
 def _named(struct: str, value: Any, maker: Maker) -> Json | None:
     """What is known by its name alone, or by a code and its text."""
     key = "description" if struct == "Location" else "name"
-    if isinstance(value, dict):
-        code = (value.get("coding") or [{}])[0]
-        name = value.get("text") or code.get("display") or code.get("code")
-    else:
+    if not isinstance(value, dict):
         name = datatypes.text(value, maker)
-    return _refer(struct, {key: name}, maker) if name else None
+        return _refer(struct, {key: name}, maker) if name else None
+    code = (value.get("coding") or [{}])[0]
+    name = value.get("text") or code.get("display") or code.get("code")
+    said = {key: name, "id": code.get("code") if code.get("code") != name else None}
+    return _refer(struct, {each: said[each] for each in said if said[each]}, maker)
 
 
 def _logical(resource: str, value: Any, maker: Maker) -> Json | None:
@@ -184,8 +208,11 @@ def _bare(kind: str, value: Any, maker: Maker) -> Json | None:
 
 
 def _object(struct: str, value: Any, maker: Maker) -> Json | None:
-    made = build(struct, value, maker) if isinstance(value, dict) else {}
-    return None if _AROUND.issuperset(made) else made
+    if not isinstance(value, dict):
+        return None
+    made: Json = {}
+    _fill(_PLANS[struct], value, maker, made)
+    return None if len(made) <= len(_AROUND) and _AROUND.issuperset(made) else made
 
 
 def _part(struct: str, value: Any, maker: Maker) -> Json | None:
@@ -327,6 +354,7 @@ _WHOLE: dict[str, Callable[[tuple[str, ...]], Convert]] = {
     "quantity": _measured,
     "money": _money,
 }
+_OF_ALL = frozenset({"self", "from", "all_from"})  # made of the object itself, not of a key of it
 _ITSELF: dict[str, Convert] = {
     "system": datatypes.identifier_system,
     "telecom": datatypes.telecom_system,
@@ -334,7 +362,7 @@ _ITSELF: dict[str, Convert] = {
 
 
 def _simple(kind: str, arg: str) -> Convert:
-    return _PLAIN[kind] if kind in _PLAIN else _coded(_NAMED[kind], arg)
+    return _PLAIN[kind] if kind in _PLAIN else partial(_NAMED[kind], arg)
 
 
 def _row(row: dict[str, str]) -> Row:
@@ -346,6 +374,8 @@ def _row(row: dict[str, str]) -> Row:
         return Row(keys, "", tuple(parents), element, _WHOLE[kind](keys))
     if kind in _ITSELF:
         return Row((), "", tuple(parents), element, _ITSELF[kind])
+    if kind in _OF_ALL:
+        return Row(keys, "", tuple(parents), element, _simple(kind, arg))
     return Row(keys, "".join(keys), tuple(parents), element, _simple(kind, arg))
 
 

@@ -18,6 +18,7 @@ _REQUEST = {  # request-status (HL70038, HL70119) as medicationrequest-status ha
     "draft": "draft",
     "revoked": "cancelled",
 }
+_ORDERED = frozenset({"OMP", "ORM"})  # as it was ordered (RXO), not as a pharmacy encoded it (RXE)
 _DISCONTINUED = frozenset({"DC", "OD", "DR"})
 _GIVEN = {"CP": "completed", "PA": "completed", "RE": "not-done", "NA": "not-done"}  # HL70322
 _ORAL_DAY: Json = {"value": 1, "unit": "day", "system": datatypes.UCUM_SYSTEM, "code": "d"}
@@ -27,7 +28,8 @@ def medication_request(given: Json, maker: Maker) -> Json:
     """US Core MedicationRequest: a drug or treatment that was asked for (RXO, RXE)."""
     made = resource("MedicationRequest", given, maker)
     made["status"] = _status(given, maker)
-    made["intent"] = "order" if given.get("intent") != "original-order" else "original-order"
+    kind = (maker.event.get("header") or {}).get("message_type")
+    made["intent"] = "original-order" if kind in _ORDERED else "order"
     drug = given.get("medication") or {}
     said = {
         "medication": drug.get("concept") or _coded(drug),

@@ -337,12 +337,22 @@ def report(given: Json, maker: Maker) -> Json:
         made["resultsInterpreter"] = interpreters
     if documents := [*_documents(group)]:
         made["presentedForm"] = documents
-    if label := _confidential((given.get("request") or {}).get("confidentiality"), maker):
-        made.setdefault("meta", {})["security"] = [label]
+    _request(made, given.get("request") or {}, maker)
     _dated(made, given, group, maker)
     return made
 
 
+def _request(made: Json, request: Json, maker: Maker) -> None:
+    """What the ORC says beside the OBR: its group, its reason (ORC-16), who may read it."""
+    if group := datatypes.numbered("", request.get("placer_group_number"), maker):
+        made["identifier"] = made.get("identifier", []) + group
+    if reason := datatypes.codeable(request.get("control_reason"), maker):
+        made["extension"] = [{"url": _STATUS_REASON, "valueCodeableConcept": reason}]
+    if label := _confidential(request.get("confidentiality"), maker):
+        made.setdefault("meta", {})["security"] = [label]
+
+
+_STATUS_REASON = "http://hl7.org/fhir/StructureDefinition/event-statusReason"
 _PERFORMERS = ("assistants", "technicians", "transcriptionists")
 
 

@@ -9,6 +9,8 @@ from fifhir.fhir.vocabulary import Json, uri
 
 _AGENTS = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 _EVENTS = "http://terminology.hl7.org/CodeSystem/v2-0003"
+_OPERATIONS = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
+_ANSWERS = {"AA": "ok", "CA": "ok"}  # HL70008; all others are errors that will not go away
 _REASONS = "http://terminology.hl7.org/CodeSystem/v2-0062"
 _PURPOSE = {"P": "", "T": "HTEST", "D": "HTEST"}  # HL70103
 _TAGS = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
@@ -59,6 +61,9 @@ def _agents(given: Json, occurrence: Json, maker: Maker) -> list[Json]:
     found = {maker.sender: sender}
     if operator := maker.refer("Practitioner", occurrence.get("operator")):
         found[operator] = _agent("enterer", operator, maker)
+    for person in (given.get("appointment") or {}).get("entered_by") or ():
+        if reference := maker.refer("Practitioner", person):
+            found.setdefault(reference, _agent("enterer", reference, maker))
     for order in given.get("orders") or ():
         said = {**order, **(order.get("request") or {})}
         for key, kind in _PEOPLE:
@@ -77,6 +82,19 @@ def _kind(code: str) -> Json:
     return {"coding": [{"system": _AGENTS, "code": code}]}
 
 
+def patient_provenance(given: Json, maker: Maker) -> Json:
+    """Who brought a patient's record up to date, and when (PID-33, PID-34)."""
+    who = maker.refer("Organization", {"name": given.get("last_updated_by")}) or maker.sender
+    made: Json = {"resourceType": "Provenance", "id": ""}
+    made["target"] = [{"reference": maker.patient}]
+    if time := datatypes.when(given.get("last_updated"), maker):
+        made["occurredDateTime"] = time
+    made["recorded"] = _recorded(maker.event, maker.event.get("occurrence") or {}, maker)
+    made["activity"] = {"coding": [{"system": _OPERATIONS, "code": "UPDATE"}]}
+    made["agent"] = [{"type": _kind("performer"), "who": {"reference": who}}]
+    return made
+
+
 def message_header(given: Json, maker: Maker) -> Json:
     """MessageHeader: what the message says of itself (MSH), first in a message bundle."""
     header = given.get("header") or {}
@@ -90,6 +108,13 @@ def message_header(given: Json, maker: Maker) -> Json:
         made["destination"] = [_destination(receiver, header, maker)]
     if purpose := _PURPOSE.get(str(header.get("processing_id") or "P")[:1]):
         made["meta"] = {"tag": [{"system": _TAGS, "code": purpose}]}
+    if answered := given.get("acknowledged"):
+        code = _ANSWERS.get(str(answered.get("code")), "fatal-error")
+        number = answered.get("control_id") or "unknown"
+        made["response"] = {"identifier": number, "code": code}
+    said = (datatypes.language(header.get("language"), maker) or [{}])[0].get("language", {})
+    if "coding" in said:
+        made["language"] = said["coding"][0]["code"]
     if patients := [each["fullUrl"] for each in maker.entries if _is_patient(each)]:
         made["focus"] = [{"reference": each} for each in patients]
     return made

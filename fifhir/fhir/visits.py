@@ -34,6 +34,7 @@ _STAYS = (  # FHIR has no status for a place left for a while: PV1-11 is where t
     ("prior_temporary_location", "completed"),
 )
 _PREADMIT = "P"  # HL70004
+_SUBSCRIBER = ("insured_names", "insured_date_of_birth", "insured_gender", "insured_address")
 _ACCOUNT_STATUS = {"account_end": "inactive", "account_purge": "inactive"}
 _CHARGE = frozenset({"", "CG"})  # HL70017; credits, payments and the like are no ChargeItems
 
@@ -157,7 +158,8 @@ def _class_kinds(given: Json) -> Iterator[str]:
 def _subscriber(given: Json, maker: Maker) -> str:
     if is_patients_own(given.get("relationship")):
         return maker.patient
-    return maker.refer("Subscriber", given)
+    said = {key: given[key] for key in _SUBSCRIBER if key in given}
+    return maker.refer("Subscriber", said)
 
 
 def financial_coverage(given: Json, maker: Maker) -> Json:

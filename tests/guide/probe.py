@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fifhir import tables
-from fifhir.fhir.bundle import to_bundle
+from fifhir.fhir.bundle import Strategy, to_bundle
 from fifhir.intake import Feed, read
 
 Json = dict[str, Any]
@@ -23,6 +23,7 @@ _MOMENT, _DAY = "20260102030405+0000", "20260102"
 _PIECE = re.compile(r"[A-Za-z]+")
 _MISSPELT = {  # as the guide has them
     "payer": "payor",
+    "doseForm": "form",
     "practioner": "practitioner",  # codespell:ignore
     "organziation": "organization",  # codespell:ignore
 }
@@ -108,7 +109,7 @@ _SAYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "SPS": ("BLD^^^QSITE", ("BLD",)),
     "ST": ("Qwords", ("Qwords",)),
     "TM": ("0304", ("03:04:00",)),
-    "TQ": ("47^BID^^20260102", ("2026-01-02",)),
+    "TQ": (f"47^BID^^{_MOMENT}", ("2026-01-02",)),
     "TS": (_MOMENT, ("2026-01-02",)),
     "TX": ("Qwords", ("Qwords",)),
     "XAD": ("Qstreet^^Qcity^NY^10001", ("Qstreet", "Qcity")),
@@ -119,11 +120,38 @@ _SAYS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+# Fields whose code FHIR binds, so that only one of HL7's own has a place there.
+_BOUND = {
+    "AIP-12": ("Cancelled", ("declined",)),
+    "IAM-2": ("DA", ("DA",)),
+    "AL1-2": ("DA", ("DA",)),
+    "MSA-1": ("AA", ("ok",)),
+    "MSH-19": ("en", ("en",)),
+    "TXA-17": ("AU", ("final",)),
+    "Patient-GeneralPractitioner ROL-3": ("PP^Primary^HL70443", ("PP",)),
+    "Patient-GeneralPractitioner-PractitionerRole PRT-4": ("PP^Primary^HL70912", ("PP",)),
+}
+# Fields of which an event has the code alone: their text is lost before FHIR is made.
+_CODE_ALONE = frozenset(
+    {
+        *("IAM-17", "IN1-2", "IN1-15", "NK1-20", "OBX-15", "PD1-6", "PID-15", "PID-28", "PID-35"),
+        *("PID-36", "PR1-6", "PRT-6", "PV1-14", "PV1-16", "PV1-36", "PV1-38", "RXA-7"),
+    }
+)
+
+
 def says(row: Row) -> tuple[str, tuple[str, ...]]:
     """The field as the probe sends it, and the words FHIR has to repeat."""
-    if row.sent:
+    if bound := _BOUND.get(f"{row.target} {row.field}"):
+        return bound
+    if row.sent and row.type != "MSG":  # of which each message has its own
         return row.sent, (row.expected,)
     sent, words = _SAYS.get(row.type, ("Qwords", ("Qwords",)))
+    words = (row.expected,) if row.expected else words
+    if row.field in _BOUND:
+        return _BOUND[row.field]
+    if row.field in _CODE_ALONE or row.conversion == "XPN[String]":
+        words = words[:1]
     if "Filler" in row.conversion:
         words = ("QFILLER",)
     if row.fhir_type in {"code", "Coding"}:
@@ -136,13 +164,22 @@ def says(row: Row) -> tuple[str, tuple[str, ...]]:
 # For each segment, the messages it is tried in: the first in which the row is answered counts.
 _HEAD = "MSH|^~\\&|APP|SENDER|TO|THERE|20260301101500+0000||{}|C1|P|2.8"
 _PID = "PID|1||100^^^HOSP^MR||Young^Ada"
-_ORDER = ("ORC|RE|P1|F1", "OBR|1|P1|F1|718-7^Hemoglobin^LN|||20260301", "TQ1|1")
+_ORDER = (
+    "ORC|RE|P1|F1|||||||||1^Who|||||||||Clinic",
+    "OBR|1|||718-7^Hemoglobin^LN|||20260101||||||||BLD",
+    "TQ1|1",
+)
 _RESULT = "OBX|1|NM|718-7^Hemoglobin^LN||13.5|g/dL|||||F"
 _MESSAGES: dict[str, tuple[str, ...]] = {
     "ADT^A01": (
-        *("SFT|ACME", "EVN||20260301", _PID, "PD1|", "ROL||AD|AT|1^Who", "NK1|1|Young^Eve|SPO"),
+        *("SFT|ACME", "EVN||20260301", _PID, "PD1|", "ROL||AD|PP|1^Who", "NK1|1|Young^Eve|SPO"),
         *("PV1|1|I|W1||||||||||||||||V1", "PRT||AD||AT|1^Who", "PV2|", _RESULT),
-        *("AL1|1||A^Nuts^L", "DG1|1||A01^Typhoid^I10", "PR1|1||0DB^Biopsy^L|||||", "ROL||AD|AT"),
+        *(
+            "AL1|1||A^Nuts^L",
+            "DG1|1||A01^Typhoid^I10",
+            "PR1|1||0DB^Biopsy^L|||||",
+            "ROL||AD|AT|1^Who",
+        ),
         *("IN1|1|PLAN|CO|Insurer",),
     ),
     "ADT^A05": (_PID, "PD1|", "PRT||AD||PP|1^Who", "PV1|1|P"),
@@ -153,20 +190,27 @@ _MESSAGES: dict[str, tuple[str, ...]] = {
         *("OBX|1|TX|1^Text^L||words||||||F", "NTE|1||words"),
     ),
     "OML^O21": (
-        *(_PID, "PV1|1|I", "ORC|NW|P1|F1", "TQ1|1", "OBR|1|P1|F1|718-7^Hemoglobin^LN", "NTE|1"),
-        *("PRT||AD||AT|1^Who", _RESULT, "NTE|1", "SPM|1|S1||BLD"),
+        *(
+            _PID,
+            "PV1|1|I",
+            "ORC|NW|P1|F1|||||||||1^Who|||||||||Clinic",
+            "TQ1|1",
+            "OBR|1|||718-7^Hemoglobin^LN",
+        ),
+        *("NTE|1", "PRT||AD||AT|1^Who", _RESULT, "NTE|1", "SPM|1|S1||BLD"),
     ),
-    "OMP^O09": (_PID, "ORC|NW|P1|F1", "TQ1|1", "RXO|A^Aspirin^L|1||mg", "RXR|PO"),
-    "ORM^O01": (_PID, "PV1|1|I", "ORC|NW|P1|F1", "RXO|A^Aspirin^L|1||mg", "RXR|PO"),
+    "OMP^O09": (_PID, "ORC|NW|P1|F1", "TQ1|1", "RXO|A^Aspirin^L|1|90|mg|TAB^Tablet^L", "RXR|PO"),
+    "ORM^O01": (_PID, "PV1|1|I", "ORC|NW|P1|F1", "TQ1|1", "RXO|A^Aspirin^L", "RXR|PO"),
     "ORU^R01": (
-        *(_PID, "PV1|1|I", "ORC|RE|P1|F1", _ORDER[1], "NTE|1", "PRT||AD||AT|1^Who"),
+        *(_PID, "PV1|1|I", *_ORDER[:2], "NTE|1", "PRT||AD||AT|1^Who"),
         *(_RESULT, "PRT||AD||AT|1^Who", "NTE|1", "SPM|1|S1||BLD"),
     ),
     "RAS^O17": (
         *(_PID, "ORC|RE|P1|F1", "RXE||A^Aspirin^L|1||mg", "RXR|PO"),
         *("RXA|0|1|20260301||A^Aspirin^L|1|mg", "RXR|PO"),
     ),
-    "RSP^K11": ("MSA|AA|C0", "QAK|1|OK", "QPD|Z34^Immunization^L|1", _PID),
+    "RDE^O11": (_PID, "ORC|RE|P1|F1", "RXE||A^Aspirin^L|1||mg", "RXR|PO"),
+    "ORR^O02": ("MSA|AA|C0", _PID, "ORC|OK|P1|F1"),
     "SIU^S12": (
         *("SCH|1^A|2^A|||||||||^^60^20260302090000+0000^20260302100000+0000", "NTE|1", _PID),
         *("RGS|1", "AIS|1||A^Visit^L", "NTE|1", "AIG|1||1^Device^L|D", "AIL|1||W1", "AIP|1||1^Who"),
@@ -184,7 +228,7 @@ def asked(row: Row) -> Iterator[str]:
     for kind, segments in _MESSAGES.items():
         lines = [_HEAD.format(kind), *segments]
         for at, line in enumerate(lines):
-            if line.startswith(row.source):
+            if line.startswith(row.field.partition("-")[0]):
                 yield "\r".join([*lines[:at], _valued(line, row, sent), *lines[at + 1 :]])
 
 
@@ -201,13 +245,14 @@ def _valued(line: str, row: Row, sent: str) -> str:
 def answered(row: Row) -> bool:
     """Whether one of the messages becomes a resource that says it at the row's place."""
     _, words = says(row)
-    return any(_said(row, _bundle(message), words) for message in asked(row))
+    strategy: Strategy = "message" if row.target in {"Bundle", "MessageHeader"} else "put"
+    return any(_said(row, _bundle(message, strategy), words) for message in asked(row))
 
 
-def _bundle(message: str) -> Json:
+def _bundle(message: str, strategy: Strategy) -> Json:
     event = msgspec.to_builtins(read(message.encode(), Feed(source="probe")))
     try:
-        return to_bundle(event).bundle
+        return to_bundle(event, strategy).bundle
     except ValueError:
         return {}
 
@@ -215,6 +260,8 @@ def _bundle(message: str) -> Json:
 def _said(row: Row, bundle: Json, words: tuple[str, ...]) -> bool:
     resources = {each["fullUrl"]: each["resource"] for each in bundle.get("entry", ())}
     kind = row.target.partition("-")[0]
+    if row.path == "$this" and "RelatedPerson" in row.conversion:  # PID-21: a person of her own
+        kind = "RelatedPerson"
     path = row.path.partition("=")[0].replace("$this", "")
     roots = [bundle] if bundle and kind == "Bundle" else resources.values()
     for resource in roots:
@@ -237,12 +284,16 @@ def _values(found: list[Any], path: str, resources: Json) -> list[Any]:
 def _step(value: Any, step: str) -> list[Any]:
     if not isinstance(value, dict):
         return []
-    if value.get("resourceType") == step or step == "Annotation":
-        return [value]
+    if step in (value.get("resourceType"), value.get("type"), "Annotation"):
+        return [value]  # `type` is that of a thing that only its number is known of
+    if value.get("resourceType") == "Practitioner" and step in {"PractitionerRole", "practitioner"}:
+        return [value]  # a role of nothing but a person is that person
+    if value.get("resourceType") == "PractitionerRole" and step == "Practitioner":
+        step = "practitioner"
     here = [
         each
         for key, each in value.items()
-        if key == step or (key.startswith(step) and key[len(step)].isupper())
+        if key in {step, f"_{step}"} or (key.startswith(step) and key[len(step)].isupper())
     ]
     return [item for each in here for item in (each if isinstance(each, list) else [each])]
 
