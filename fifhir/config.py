@@ -14,14 +14,15 @@ from typing import Annotated, Literal, cast
 
 from msgspec import Meta, Struct, inspect
 
-from fifhir import access, document, flat, machine, schema
+from fifhir import document, flat, machine, schema
+from fifhir.auth import Auth
 from fifhir.destinations import ALL, Assumed, FhirServer, QueueBroker
 from fifhir.errors import ConfigError, Finding
 from fifhir.listener import Mllp, Port, dotted
 from fifhir.logs import Level
 from fifhir.profile.choosing import Rule
 from fifhir.schema import Duration, Faults
-from fifhir.secret import NONE, Secret
+from fifhir.secret import Secret
 from fifhir.store.config import Database, StoreSettings
 from fifhir.tls import TlsKeys
 
@@ -113,48 +114,6 @@ class Server(TlsKeys, frozen=True, kw_only=True, forbid_unknown_fields=True):
         yield from super().faults()
         if self.tls_client_auth == "optional" and not self.tls_client_ca_file:
             yield ("tls_client_auth",), "needs tls_client_ca_file: nobody is asked for one"
-
-
-class Auth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who may use the API. Without keys nobody is asked, and only this machine is listened to."""
-
-    api_keys: Annotated[
-        Secret,
-        Meta(
-            description="API keys, one a line: name:scopes:sha256:hex, or for a certificate "
-            "name:scopes:cert:identity; behind it, after a space, 600/min for a limit of its own. "
-            "Scopes are parse, workflow, replay, admin and metrics; `fi-fhir config key new` makes "
-            "a key and its line.",
-        ),
-    ] = NONE
-    rate_limit: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=access.MOST,
-            description="Requests a minute of one key, token or certificate, over all workers of "
-            "this machine; 0: as many as come.",
-        ),
-    ] = 0
-    failure_limit: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=access.MOST,
-            description="Refusals (401) a minute of one address (IPv6: of a /64), then it is "
-            "answered 429; 0: no limit.",
-        ),
-    ] = 60
-
-    def admitted(self) -> list[access.Key]:
-        return access.read_keys(self.api_keys.reveal())[0]
-
-    def faults(self) -> Faults:
-        keys, faults = access.read_keys(self.api_keys.reveal())
-        for fault in faults:
-            yield ("api_keys",), fault
-        if self.api_keys and not keys and not faults:
-            yield ("api_keys",), "holds no key"
 
 
 class WorkflowSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -327,9 +286,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             yield (
                 ("server", "host"),
                 f"'{self.server.host}' is reachable from other machines and requests are not "
-                "authenticated; give auth.api_keys or server.tls_client_ca_file, listen on "
-                "127.0.0.1, or set server.insecure (--insecure) if the network in front of it is "
-                "trusted",
+                "authenticated; give auth.api_keys, auth.jwt_issuer or server.tls_client_ca_file, "
+                "listen on 127.0.0.1, or set server.insecure (--insecure) if the network in front "
+                "of it is trusted",
             )
         watched = self.observability
         if not (
@@ -362,7 +321,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def asks(self) -> bool:
         """Whether who uses the API has to say who they are."""
-        return bool(self.auth.api_keys or self.server.tls_client_ca_file)
+        return bool(self.auth.api_keys or self.auth.jwt_issuer or self.server.tls_client_ca_file)
 
     def _ports(self) -> Iterator[tuple[schema.Path, int]]:
         """Every port there is to listen on, and where it is set."""

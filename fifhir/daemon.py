@@ -11,6 +11,7 @@ from socket import socket
 from typing import NamedTuple
 
 from fifhir import machine, operations, worker
+from fifhir.bearer import Verifier
 from fifhir.child import Body
 from fifhir.config import Observability, Settings
 from fifhir.errors import ConfigError
@@ -43,7 +44,8 @@ FIXED = {
 class Orders(NamedTuple):
     """All that was read and checked; again at every reload.
 
-    `door` is what the API asks of who comes in, `doors` what each listener for MLLP does.
+    `door` is what the API asks of who comes in, `doors` what each listener for MLLP does; `bearer`
+    reads tokens.
     """
 
     settings: Settings
@@ -51,6 +53,7 @@ class Orders(NamedTuple):
     workflow: Workflow
     door: Door | None = None
     doors: tuple[Door | None, ...] = ()
+    bearer: Verifier | None = None
 
 
 def run(
@@ -144,7 +147,7 @@ class _Daemon:
 
     def _crew(self, orders: Orders) -> Body:
         """What every worker of a crew does that works by these orders."""
-        settings, profiles, workflow, door, doors = orders
+        settings, profiles, workflow, door, doors, bearer = orders
         ports, log = self._ports, self._log
         places = ports.frames.places(settings.mllp, doors)
         self._catalogue.admit(
@@ -159,7 +162,7 @@ class _Daemon:
         self._rates.admit(key.caller.name for key in settings.auth.admitted())
         duty = worker.Duty(
             *(ports.api, self._board, settings, profiles, workflow, log, places, door),
-            *(self._rates, self._notices),
+            *(self._rates, self._notices, bearer),
         )
 
         def body(slot: int) -> int:

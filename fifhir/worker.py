@@ -16,8 +16,10 @@ import uvloop
 from msgspec import Struct
 
 from fifhir import machine
+from fifhir.bearer import Verifier
 from fifhir.config import Settings
 from fifhir.ingress import api, mllp
+from fifhir.ingress.jwks import Fetcher
 from fifhir.journal import Journal
 from fifhir.logs import Log, adopt
 from fifhir.metrics import DROPPED, LAG
@@ -54,6 +56,7 @@ class Duty(Struct, frozen=True):
     door: Door | None = None
     rates: Rates | None = None
     notices: Notices | None = None
+    bearer: Verifier | None = None
 
 
 def run(duty: Duty, slot: int) -> int:
@@ -91,6 +94,7 @@ async def _serve(duty: Duty, slot: int) -> int:
         writing.add(loop.create_task(duty.notices.write(store, told_to_stop)))
     # What is done within this process is done when it is answered: no journal is needed for it.
     early = journal if duty.workflow.endpoints else None
+    fetching = _fetching(duty)
     server = api.serve(duty, slot, signs, upkeep, early)
     listeners = [mllp.serve(duty, place, slab, signs, early) for place in duty.places]
     Pulse(loop, slab, duty, spans).beat()
@@ -108,8 +112,8 @@ async def _serve(duty: Duty, slot: int) -> int:
         await journal.retire(max(0.0, until - loop.time()))
     if writing:
         await asyncio.wait(writing, timeout=max(0.0, until - loop.time()))
-    watch.cancel()
-    settling.cancel()
+    for ended in (watch, settling, *fetching):
+        ended.cancel()
     signs.settle(duty.workflow.routes)
     await duty.workflow.close()
     if spans and telling:
@@ -141,6 +145,15 @@ async def _settle(signs: Signs, workflow: Workflow) -> None:
     while True:
         signs.settle(workflow.routes)
         await asyncio.sleep(1)
+
+
+def _fetching(duty: Duty) -> set[asyncio.Task[None]]:
+    """What keeps the keys that tokens are checked with, if they are somewhere else."""
+    auth = duty.settings.auth
+    if duty.bearer is None or not auth.jwt_jwks_url:
+        return set()
+    fetcher = Fetcher(auth.jwt_jwks_url, auth.jwt_ca_file, auth.jwt_refresh, duty.log)
+    return {asyncio.get_running_loop().create_task(fetcher.run(duty.bearer))}
 
 
 def _store(settings: Settings, signs: Signs) -> Store | None:

@@ -59,7 +59,7 @@ def validate(
 ) -> None:
     """Tell every fault of the settings and of the files they name; status 1 if there is one."""
     from fifhir.cli import findings
-    from fifhir.cli.serve import profiles
+    from fifhir.cli.serve import profiles, verifier
     from fifhir.cli.workflow_file import read
     from fifhir.config import load
     from fifhir.errors import ConfigError
@@ -71,6 +71,7 @@ def validate(
             read(settings.workflow.config_path, settings.assumed())
         profiles(settings)
         doors({("server",): settings.server, **settings.mllp.open()})
+        verifier(settings)
     except ConfigError as fault:
         findings.show(fault.findings)
         raise typer.Exit(1) from None

@@ -12,6 +12,7 @@ from fifhir.errors import ConfigError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fifhir.bearer import Verifier
     from fifhir.config import Settings
     from fifhir.profile.choosing import Profiles
     from fifhir.workflow.config import WorkflowConfig
@@ -128,11 +129,23 @@ def _serve(config: str | None, flags: "Mapping[str, object]", check_destination:
             together=wanted.max_concurrency,
         )
         door, *others = doors({("server",): settings.server, **settings.mllp.open()})
-        return Orders(settings, profiles(settings), workflow, door, tuple(others))
+        bearer = verifier(settings)
+        return Orders(settings, profiles(settings), workflow, door, tuple(others), bearer)
 
     watch = Watch(lambda: files(config, os.environ, flags))
     greet = _silent if watched.log_format == "json" else _greet
     return run(read(), log, reload=read, watch=watch, ready=greet)
+
+
+def verifier(settings: "Settings") -> "Verifier | None":
+    """What reads tokens as the settings say; ConfigError if the issuer's keys do not do."""
+    from fifhir.errors import ConfigError, Finding
+    from fifhir.tls import BadFile
+
+    try:
+        return settings.auth.verifier()
+    except BadFile as fault:
+        raise ConfigError((Finding(f"auth.{fault.key}", str(fault)),)) from fault
 
 
 def profiles(settings: "Settings") -> "Profiles":

@@ -11,10 +11,12 @@ from typing import Any, Protocol
 from msgspec import structs
 
 from fifhir.access import ALL, Caller, Keyring, token
+from fifhir.bearer import UNREADY, Verifier
 from fifhir.ingress import answers
 from fifhir.ingress.duty import Duty
 from fifhir.ingress.exchange import (
     FORBIDDEN,
+    NO_TOKEN_KEYS,
     UNAUTHORIZED,
     Answer,
     Fault,
@@ -38,6 +40,8 @@ class Guarded(Duty, Protocol):
     @property
     def door(self) -> Door | None: ...
     @property
+    def bearer(self) -> Verifier | None: ...
+    @property
     def rates(self) -> Rates | None: ...
 
 
@@ -49,6 +53,7 @@ class Entrance:
         *,
         keyring: Keyring | None,
         meter: Meter | None,
+        bearer: Verifier | None,
         failures: int,
         catalogue: Catalogue,
         slab: Slab,
@@ -56,6 +61,7 @@ class Entrance:
     ) -> None:
         self._keyring = keyring
         self._meter = meter
+        self._bearer = bearer
         self._failures = failures
         self._catalogue = catalogue
         self._slab = slab
@@ -71,6 +77,7 @@ class Entrance:
         return cls(
             keyring=Keyring(keys, auth.rate_limit) if keys else None,
             meter=duty.rates.meter(slot) if duty.rates else None,
+            bearer=duty.bearer,
             failures=auth.failure_limit,
             catalogue=duty.board.catalogue,
             slab=slab,
@@ -96,14 +103,26 @@ class Entrance:
         given, origin = token(request.headers), request.origin
         if given:
             caller = self._keyring.find(given) if self._keyring else None
-            return caller or self._refuse("unknown", origin)
+            return caller or self._borne(given, origin)
         identities = origin.identities if origin else frozenset[str]()
         caller = self._recognise(identities)
         return caller or self._refuse("unknown" if identities else "none", origin)
 
+    def _borne(self, given: bytes, origin: Origin | None) -> Caller | Fault:
+        """Who bears a token that is no key."""
+        if self._bearer is None or given.count(b".") != 2:
+            return self._refuse("unknown", origin)
+        caller = self._bearer.read(given)
+        if caller == UNREADY:
+            self._count("unready")
+            return NO_TOKEN_KEYS
+        return caller or self._refuse("token", origin)
+
     def _recognise(self, identities: frozenset[str]) -> Caller | None:
         if self._keyring:
             return self._keyring.recognise(identities)
+        if self._bearer:
+            return None
         return Caller(max(identities), ALL) if identities else None  # a URI sorts behind a pin
 
     def _refuse(self, reason: str, origin: Origin | None) -> Fault:

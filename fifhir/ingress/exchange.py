@@ -97,6 +97,7 @@ HEAD_TOO_LARGE = Fault(431, "header_too_large")
 UNKNOWN_CODING = Fault(501, "transfer_encoding")
 NO_UPGRADE = Fault(501, "upgrade")
 BAD_VERSION = Fault(505, "http_version")
+NO_TOKEN_KEYS = Fault(503, "no_token_keys")
 OVERLOADED = Fault(503, "overloaded")
 
 

@@ -98,6 +98,10 @@ def test_every_variable_reaches_its_setting(variable: str, tmp_path: Path) -> No
         "reload_on_change": "false",
         "metrics_host": "127.0.0.2",
         "metrics_insecure": "true",
+        "jwt_jwks_url": "https://issuer.example/others",
+        "jwt_algorithms": "[ES256]",
+        "jwt_refresh": "77s",
+        "jwt_leeway": "7s",
         "on_transient": "AR",
         "ack_when": "after_store" if "SERVER" in variable else "after_actions",
         "driver": "sqlite",
@@ -122,6 +126,11 @@ def test_every_variable_reaches_its_setting(variable: str, tmp_path: Path) -> No
     beside = dict.fromkeys(tls, "file") if "_TLS_" in variable else {}
     if key == "tracing_enabled":
         beside |= {"FI_FHIR_TRACING_ENDPOINT": words["tracing_endpoint"]}
+    if key.startswith("jwt_"):
+        keys = "JWT_JWKS_FILE" if key == "jwt_jwks_file" else "JWT_JWKS_URL"
+        issuer = "https://issuer.example/keys"
+        needed = dict.fromkeys(("JWT_ISSUER", "JWT_AUDIENCE", keys), issuer)
+        beside |= {f"FI_FHIR_AUTH_{name}": each for name, each in needed.items()}
     if key == "auth_type":
         beside |= {"FI_FHIR_FHIR_BEARER_TOKEN": words["bearer_token"]}
     line = words.get(key.removesuffix("_file"), "")
