@@ -63,6 +63,7 @@ cdef extern from *:
 cdef enum:
     BLOCK = 64    # bytes the scan has a bit each for
     TOGETHER = 16  # blocks it looks at before it notes what they hold
+    BRIEF = 512   # bytes of text whose escapes are replaced on the stack
     UNHURRIED = 65536  # bytes from which on a scan lets other threads run meanwhile
     MSH = 0x48534D
     BHS = 0x534842
@@ -487,9 +488,46 @@ cdef class Tokens:
         return value.decode()
 
 
+cdef inline unsigned char _delimiter(Table* t, unsigned char letter) noexcept nogil:
+    """The delimiter that stands for this letter between escape characters; 0 for any other."""
+    if letter == 70:  # F
+        return t.field
+    if letter == 83:  # S
+        return t.component
+    if letter == 82:  # R
+        return t.repetition
+    if letter == 69:  # E
+        return t.escape
+    return t.subcomponent if letter == 84 else 0  # T
+
+
+cdef Py_ssize_t _replaced(Table* t, Bytes at, Py_ssize_t size, unsigned char* out) noexcept nogil:
+    """Copy a range with its delimiters in place of their escapes; -1 if there are others in it."""
+    cdef Bytes end = at + size
+    cdef unsigned char* begin = out
+    while at < end:
+        out[0] = at[0]
+        if at[0] == t.escape:
+            if end - at < 3 or at[2] != t.escape:
+                return -1
+            out[0] = _delimiter(t, at[1])
+            if out[0] == 0:
+                return -1
+            at += 2
+        at += 1
+        out += 1
+    return out - begin
+
+
 cdef object unescaped(Table* t, Tokens tokens, Bytes at, Py_ssize_t size):
+    cdef unsigned char text[BRIEF]
+    cdef Py_ssize_t replaced
     if memchr(at, t.escape, size) == NULL:
         return plain_text(t, at, size)
+    if size <= BRIEF:
+        replaced = _replaced(t, at, size, text)
+        if replaced >= 0:
+            return PyUnicode_DecodeUTF8(<const char*>text, replaced, NULL)
     raw = PyBytes_FromStringAndSize(<const char*>at, size)
     return escape.decode(raw, tokens.delimiters, tokens.charset)
 
