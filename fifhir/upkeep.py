@@ -23,6 +23,7 @@ class Upkeep:
     ) -> None:
         self._well = store is None
         self._told = True
+        self._trouble = "unavailable"
         self._looked = asyncio.Event()
         self.store = store
         self._workflow = workflow
@@ -35,6 +36,11 @@ class Upkeep:
     def is_well(self) -> bool:
         """Whether the store, if there is one, did what was last asked of it."""
         return self._well and (self.store is None or self.store.ready)
+
+    @property
+    def trouble(self) -> str:
+        """What ails the store, in a word (the kind of its StoreError); empty if it is well."""
+        return "" if self.is_well else self._trouble
 
     async def settled(self, *, needed: bool) -> None:
         """The store is open, or could not be opened soon; then StoreError if it is `needed`."""
@@ -70,6 +76,7 @@ class Upkeep:
                 self._log.error("store does not answer", reason=str(fault), kind=fault.kind)
             self._well = self._told = False
             self._slab.words[self._catalogue.store_down] = 1.0
+            self._trouble = fault.kind
             return
         if not self._told:
             self._log.info("store answers again")

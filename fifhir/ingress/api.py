@@ -51,7 +51,7 @@ class Health(Protocol):
     @property
     def store(self) -> Store | None: ...
     @property
-    def is_well(self) -> bool: ...
+    def trouble(self) -> str: ...
 
 
 class Route(Struct, frozen=True):
@@ -157,9 +157,10 @@ class Api:
     def _ready(self, _: Request) -> Response:
         serving = not self._retired
         said = "process is serving" if serving else "process is draining"
-        kept = "takes what is given to it" if self._store.is_well else "does not answer"
-        parts = {"process": (serving, said), "database": (self._store.is_well, kept)}
-        fine = serving and self._store.is_well
+        trouble = self._store.trouble
+        kept = f"takes nothing: {trouble}" if trouble else "takes what is given to it"
+        parts = {"process": (serving, said), "database": (not trouble, kept)}
+        fine = serving and not trouble
         return self._state(200 if fine else 503, "ready" if fine else "not_ready", parts)
 
     def _state(self, status: int, word: str, parts: dict[str, tuple[bool, str]]) -> Response:

@@ -297,8 +297,9 @@ def test_what_a_webhook_is_answered_counts(
     assert len(server.seen) == 1
 
 
-def test_a_destination_that_is_not_there_is_told() -> None:
-    fault = refused({"type": "webhook", "url": "http://127.0.0.1:9/"})
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "http://nowhere.invalid/"])
+def test_a_destination_that_is_not_there_is_told(url: str) -> None:
+    fault = refused({"type": "webhook", "url": url})
     assert (fault.kind, fault.retryable) == ("connection_error", True)
 
 

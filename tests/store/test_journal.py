@@ -2,6 +2,9 @@
 
 import asyncio
 import hashlib
+import time
+
+import pytest
 
 from fifhir.store import ALL, Fresh, Repeat, Store
 from tests.stores import Loop, Place, entry, letter
@@ -232,3 +235,19 @@ def test_what_was_delivered_is_forgotten_in_time_and_nothing_else(place: Place, 
     do(store.release(claim))
     do(store.maintain())
     assert numbers(store, do) == [["event-2"]]
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_a_clock_that_jumps_ends_no_lease_and_forgets_no_message(
+    opened: Store, do: Loop, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    do(opened.record(entry("1", answer=b"first")))
+    do(opened.bury([letter()]))
+    [claim], [taken] = do(opened.claim(10, 10, 600)), do(opened.take(ALL, 10, 600))
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + jump)
+    assert do(opened.claim(10, 10, 600)) == []
+    assert do(opened.take(ALL, 10, 600)) == []
+    assert do(opened.record(entry("1"))) == Repeat(b"first")
+    assert do(opened.settle(claim, [claim.entries[0].number]))
+    assert do(opened.resolve(taken))

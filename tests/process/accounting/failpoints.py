@@ -1,10 +1,11 @@
-"""The daemon with points at which it fails on purpose, now and then, while it is accounted for.
+"""The daemon with points at which it fails on purpose.
 
 They are planted from outside, around what the daemon does at that point: the daemon as it is
 shipped has none, so nothing can switch them on and they cost nothing. FAILPOINTS_EVERY says after
 how many passes of a point it fails (in each worker a random number about that), FAILPOINTS_LOG
 names the file that has a line for each time it did; once there is a file of that name with `.off`
-behind it, none fails.
+behind it, none fails. Or FAILPOINTS_AT says "POINT WAY TIMES": there, so, the first so many times
+it is passed, and nowhere else. FAILPOINTS_LEASE shortens the leases of the journal.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from fifhir import journal
 from fifhir.cli import main
 from fifhir.delivery.courier import Courier
 from fifhir.errors import StoreError
@@ -26,7 +28,9 @@ from fifhir.store.postgres import shared
 from fifhir.store.sqlite import embedded
 from fifhir.store.sqlite import journal as sqlite_journal
 
-EVERY = int(os.environ["FAILPOINTS_EVERY"])
+EVERY = int(os.environ.get("FAILPOINTS_EVERY", "1"))
+AT = os.environ.get("FAILPOINTS_AT", "").split()
+LEASE = float(os.environ.get("FAILPOINTS_LEASE", "0"))  # seconds
 LOG = os.environ["FAILPOINTS_LOG"]
 OFF = ".off"  # beside the log: no point fails any more
 HANG = 3.0  # seconds
@@ -44,6 +48,8 @@ class Point:
 
     def due(self) -> str:
         """How to fail now; mostly not at all."""
+        if AT:
+            return self._told()
         if self._process != os.getpid():  # a worker was forked: the supervisor never fails
             self._process = os.getpid()
             self._left = random.randint(1, 2 * self._every)  # noqa: S311 - no secret
@@ -56,6 +62,16 @@ class Point:
         way = random.choice(self._ways)  # noqa: S311 - no secret
         with open(LOG, "a", encoding="ascii") as file:
             file.write(f"{self._name} {way}\n")
+        return way
+
+    def _told(self) -> str:
+        """How to fail here if it is to fail here, and has not done so often enough."""
+        point, way, times = AT
+        with open(LOG, "a+", encoding="ascii") as file:
+            file.seek(0)
+            if point != self._name or len(file.readlines()) >= int(times):
+                return ""
+            file.write(f"{point} {way}\n")
         return way
 
     def now(self) -> None:
@@ -111,6 +127,8 @@ def in_transactions() -> None:
 
 
 def plant() -> None:
+    if LEASE:
+        journal.LEASE = LEASE
     in_transactions()
     around(Books, "record_all", after=Point("after_commit", "kill", "raise", "hang"))
     around(Books, "claim", after=Point("after_claim", "kill", often=2))
