@@ -25,12 +25,14 @@ _STATUSES = {  # HL70278 by the map FillerStatusCodes[Appointment], where the ev
     "appointment_request": "proposed",
 }
 _TIMELESS = frozenset({"proposed", "cancelled"})  # app-3
+_NO_VACCINE = {"system": "http://hl7.org/fhir/sid/cvx", "code": "998"}  # no dose was given
 
 
 def immunization(given: Json, maker: Maker) -> Json | None:
     """US Core Immunization: one dose (RXA), given or not."""
     made = resource("Immunization", given, maker)
-    if "vaccineCode" not in made:
+    codings = made.get("vaccineCode", {}).get("coding", ())
+    if "vaccineCode" not in made or any(_NO_VACCINE.items() <= each.items() for each in codings):
         return None
     made["status"] = {"completed": "completed", "partially_administered": "completed"}.get(
         str(given.get("status")), "not-done" if given.get("status") else "completed"
