@@ -236,9 +236,12 @@ def ordering_role(given: Json, maker: Maker) -> Json | None:
 
 
 def _reachable(made: Json) -> Json:
-    """Invariant pd-1 of US Core: a telecom or an endpoint."""
+    """Invariant pd-1 of US Core: a telecom or an endpoint.
+
+    A telecom that is not known would need a system, which has no code for that.
+    """
     if "telecom" not in made:
-        made["telecom"] = [{"_system": _UNKNOWN, "_value": _UNKNOWN}]
+        made["endpoint"] = [_UNKNOWN]
     return made
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from fifhir.fhir import datatypes
 from fifhir.fhir.maker import Maker
 from fifhir.fhir.mapping import resource
-from fifhir.fhir.vocabulary import Json, uri
+from fifhir.fhir.vocabulary import Json, is_listed, uri
 
 _AGENTS = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 _EVENTS = "http://terminology.hl7.org/CodeSystem/v2-0003"
@@ -51,9 +51,10 @@ def _recorded(given: Json, occurrence: Json, maker: Maker) -> Any:
 
 def _reason(code: Any) -> Json | None:
     """EVN-4; that it is unknown is no reason."""
-    if not isinstance(code, str) or not code.strip():
-        return None
-    return {"coding": [{"system": _REASONS, "code": code.strip()}]}
+    said = code.strip() if isinstance(code, str) else ""
+    if is_listed(_REASONS, said):
+        return {"coding": [{"system": _REASONS, "code": said}]}
+    return {"text": said} if said else None
 
 
 def _agents(given: Json, occurrence: Json, maker: Maker) -> list[Json]:

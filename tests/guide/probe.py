@@ -80,6 +80,11 @@ def omitted(row: Row) -> str:
     )
 
 
+def left_out() -> list[str]:
+    """What the table of rows left out cites: rows, or maps as a whole."""
+    return [*_OMITTED]
+
+
 _OMITTED = {row["ig"]: row["reason"] for row in tables.rows("fhir/omitted.csv")}
 
 
