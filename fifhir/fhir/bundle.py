@@ -154,7 +154,10 @@ def _subject(about: Json, maker: Maker) -> str:
     _moves(about, maker)
     for key, struct in _LISTS:
         for at, given in enumerate(about.get(key) or ()):
-            maker.refer(struct, given, key, str(given.get("set_id") or at))
+            place = (key, str(given.get("set_id") or at))
+            reference = maker.refer(struct, given, *place)
+            if reference and given.get("observations"):
+                _beside(struct, reference, given["observations"], place, maker)
     _diagnoses(about, maker)
     _paid(about, encounter, maker)
     _observed(about, maker)
@@ -165,6 +168,23 @@ def _subject(about: Json, maker: Maker) -> str:
     if "parts" in about or "document_type" in about or "unique_document_number" in about:
         maker.refer("DocumentReference", about, "document")
     return patient
+
+
+def _beside(
+    struct: str, reference: str, observations: list[Json], place: tuple[str, ...], maker: Maker
+) -> None:
+    """What was observed with a dose, a drug or a problem: part of it, or what speaks for it."""
+    found = [
+        {"reference": maker.refer("Exam", each, *place, str(at))}
+        for at, each in enumerate(observations)
+    ]
+    if struct == "MedicationRequest":
+        maker.resource(reference)["supportingInformation"] = found
+    elif struct == "Problem":
+        maker.resource(reference)["evidence"] = [{"detail": found}]
+    else:
+        for each in found:
+            maker.resource(each["reference"])["partOf"] = [{"reference": reference}]
 
 
 def _kin(about: Json, maker: Maker) -> None:

@@ -8,6 +8,7 @@ from fifhir.fhir.maker import Maker
 from fifhir.fhir.mapping import resource
 from fifhir.fhir.vocabulary import MAPS, Json, uri
 
+UNKNOWN_AMOUNT = "999"  # RXA-6, HL7 v2.9 4A.4.7.6
 _CATEGORY = "http://terminology.hl7.org/CodeSystem/condition-category"
 _CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
 _VERIFICATION = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
@@ -41,6 +42,8 @@ def immunization(given: Json, maker: Maker) -> Json | None:
         made["status"] = "not-done"
     if given.get("action") == "D":
         made["status"] = "entered-in-error"
+    if given.get("dose_amount") == UNKNOWN_AMOUNT:
+        made.pop("doseQuantity", None)
     if "occurrenceDateTime" not in made:
         made["_occurrenceDateTime"] = datatypes.absent("unknown")
     for each, code in zip(made.get("performer", ()), _functions(given), strict=False):
@@ -150,7 +153,7 @@ def appointment(given: Json, maker: Maker) -> Json | None:
         return None
     made = resource("Appointment", given, maker)
     made["status"] = _status(status, given, maker)
-    if comment := "; ".join(_comments(event)):
+    if comment := " ".join(_comments(event)):
         made["comment"] = comment
     if identifiers := [each for who in ("placer", "filler") for each in _number(given, who)]:
         made["identifier"] = identifiers
@@ -169,7 +172,7 @@ def _status(meant: str, given: Json, maker: Maker) -> str:
         return meant
     said = [((given.get("status_code") or {}).get("coding") or [{}])[0].get("code")]
     said += [each.get("status") for each in maker.event.get("services") or ()]
-    found = (MAPS["filler_status"].get(str(each or "")) for each in said)
+    found = (MAPS["filler_status"].get(str(each or "").capitalize()) for each in said)
     return next((each.code for each in found if each and each.code), meant)
 
 
@@ -236,7 +239,7 @@ def _booked(struct: str, given: Json, what: Any, kind: str, maker: Maker) -> Ite
 
 def _answer(given: Json, maker: Maker) -> str:
     """What a status of a resource (HL70278) says of its taking part."""
-    found = MAPS["filler_status"].get(str(given.get("status") or ""))
+    found = MAPS["filler_status"].get(str(given.get("status") or "").capitalize())
     meant = found.code if found else ""
     if given.get("status") and not found:
         maker.report("filler_status", "no code of FHIR for it")

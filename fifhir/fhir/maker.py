@@ -191,7 +191,8 @@ class Maker:
             if found := _foremost(made.get("identifier", ())):
                 return found["system"], found["value"], whose
         elif any(names := [told(given.get(key)) for key in kind.identity]):
-            return whose or self.facility, *names
+            more = [told(given.get(key)) for key in kind.besides]
+            return whose or self.facility, *names, *more
         self._is_ours = True
         names = [told(given.get(key)) for key in kind.identity]
         return (*self.message, *self.place, *place, *names)

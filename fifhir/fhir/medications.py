@@ -111,8 +111,6 @@ def _part(given: Json, maker: Maker) -> Json | None:
     if item is None:
         return None
     made: Json = {"itemCodeableConcept": item}
-    if given.get("type") in {"A", "B"}:  # HL70166
-        made["isActive"] = given["type"] == "A"
     if amount := datatypes.quantity(given.get("amount"), given.get("units"), maker):
         made["strength"] = {"numerator": amount, "denominator": {"value": 1}}
     return made

@@ -117,7 +117,7 @@ def attachment(given: Json) -> Json | None:
     kind = [str(given.get(key) or "").strip() for key in ("content_type", "subtype")]
     if all(kind):
         made["contentType"] = "/".join(kind).lower()
-    if data and given.get("encoding") == "Base64" and _BASE64.fullmatch(data):
+    if data and str(given.get("encoding")).lower() == "base64" and _BASE64.fullmatch(data):
         made["data"] = data
     elif _URL.fullmatch(where):
         made["url"] = where

@@ -28,8 +28,8 @@ class Kind(NamedTuple):
 
     `subject` and `visit` name the elements that refer to the patient and the encounter. It
     `is_identified` if its first identifier tells it from all others (or, with a subject, from all
-    of the patient); else the keys `identity` of the event's object do. What has neither is known
-    by its place in the message.
+    of the patient); else the keys `identity` of the event's object do if it has one of them, and
+    those `besides`, which are nothing alone. What has neither is known by its place in the message.
     """
 
     resource: str
@@ -38,6 +38,7 @@ class Kind(NamedTuple):
     visit: str
     is_identified: bool
     identity: tuple[str, ...]
+    besides: tuple[str, ...]
 
 
 class Extension(NamedTuple):
@@ -123,7 +124,8 @@ KINDS = {
         row["subject"],
         row["visit"],
         row["identified"] == "yes",
-        tuple(row["identity"].split()),
+        tuple(key for key in row["identity"].split() if key[0] != "+"),
+        tuple(key[1:] for key in row["identity"].split() if key[0] == "+"),
     )
     for row in tables.rows("fhir/resources.csv")
 }
