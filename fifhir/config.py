@@ -267,6 +267,18 @@ class Observability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             yield ("tracing_endpoint",), "spans need a collector to be sent to"
 
 
+class Secrets(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where `${secret:NAME}` in the settings file comes from."""
+
+    provider: Annotated[
+        Literal["env", "file"], Meta(description="A variable of that name, or a file.")
+    ] = "env"
+    prefix: Annotated[str, Meta(description="env: what stands before the variable's name.")] = ""
+    path: Annotated[
+        str, Meta(min_length=1, description="file: the folder that has a file for each secret.")
+    ] = document.SECRETS
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
@@ -280,6 +292,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     database: Database = Database()
     store: StoreSettings = StoreSettings()
     observability: Observability = Observability()
+    secrets: Secrets = Secrets()
 
     def faults(self) -> Faults:
         if not (self.server.insecure or self.asks or machine.is_loopback(self.server.host)):
@@ -397,7 +410,7 @@ def _from_file(
         return empty, [Finding(path, (fault.strerror or "unreadable").lower())]
     except UnicodeDecodeError as fault:
         return empty, [Finding(path, f"not UTF-8 at byte {fault.start}")]
-    root, findings = document.compose(text, path, environ)
+    root, findings = document.compose(text, path, _with_provider(text, path, environ))
     if isinstance(root, document.Mapping):
         return root, findings
     if root is not None and not (isinstance(root, document.Scalar) and root.null):
@@ -405,6 +418,20 @@ def _from_file(
             Finding(root.place, "expected a mapping of sections: server, workflow, ...")
         )
     return empty, findings
+
+
+def _with_provider(text: str, path: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables, and what the file says of secrets: that is wanted while it is read."""
+    plain, _ = document.compose(text, path)
+    entry = plain.entries.get("secrets") if isinstance(plain, document.Mapping) else None
+    if entry is None or not isinstance(entry.node, document.Mapping):
+        return environ
+    given = {
+        f"{PREFIX}SECRETS_{name.upper()}": each.node.text
+        for name, each in entry.node.entries.items()
+        if isinstance(each.node, document.Scalar)
+    }
+    return {**given, **environ}
 
 
 def _lay_environment(root: document.Mapping, environ: Mapping[str, str]) -> list[Finding]:

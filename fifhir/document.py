@@ -18,7 +18,14 @@ TEXT_LIMIT = 1 << 20  # characters; ten times the largest hand-written workflow 
 NODE_LIMIT = 50_000  # nodes after aliases are followed: a few lines of aliases can stand for 10^9
 DEPTH_LIMIT = 32
 
-_REFERENCE = re.compile(r"\$\$\{|\$\{(?:file:([^}]+)\}|([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|)")
+_REFERENCE = re.compile(
+    r"\$\$\{|\$\{(?:file:([^}]+)\}|secret:([A-Za-z0-9_.-]+)\}"
+    r"|([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|)"
+)
+PROVIDER = "FI_FHIR_SECRETS_PROVIDER"  # where ${secret:NAME} comes from: env or file
+PREFIX = "FI_FHIR_SECRETS_PREFIX"  # env: what stands before the name of the variable
+FOLDER = "FI_FHIR_SECRETS_PATH"  # file: the folder of files, each called after its secret
+SECRETS = "/run/secrets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +89,8 @@ def compose(
 ) -> tuple[Node | None, list[Finding]]:
     """The tree of `text` and what is wrong with it; no tree if it cannot be read to its end.
 
-    With `environ` given, `${NAME}`, `${NAME:-default}` and `${file:PATH}` in values are replaced
-    (`$${` is a literal `${`); a relative path starts where the file `name` is.
+    With `environ` given, `${NAME}`, `${NAME:-default}`, `${file:PATH}` and `${secret:NAME}` in
+    values are replaced (`$${` is a literal `${`); a relative path starts where the file `name` is.
     """
     import yaml  # noqa: PLC0415 - 35 ms that `fi-fhir parse` need not pay
 
@@ -174,9 +181,11 @@ class _Composer:
 
     def _expanded(self, text: str, place: str) -> str:
         def replace(match: re.Match[str]) -> str:
-            file, name, default = match.groups()
+            file, secret, name, default = match.groups()
             if match[0] == "$${":
                 return "${"
+            if secret is not None:
+                file, name = self._where(secret)
             if file is not None:
                 return self._read_file(file, place)
             if name is None:
@@ -191,6 +200,13 @@ class _Composer:
             return value or ""
 
         return _REFERENCE.sub(replace, text)
+
+    def _where(self, secret: str) -> tuple[str | None, str | None]:
+        """The file or the variable that holds a secret."""
+        environ = self.environ or {}
+        if environ.get(PROVIDER) == "file":
+            return str(Path(environ.get(FOLDER) or SECRETS).absolute() / secret), None
+        return None, environ.get(PREFIX, "") + secret
 
     def _read_file(self, file: str, place: str) -> str:
         """What the file holds, without a line end behind it: a secret that an operator mounted."""

@@ -104,7 +104,10 @@ def test_every_variable_reaches_its_setting(variable: str, tmp_path: Path) -> No
         "jwt_leeway": "7s",
         "on_transient": "AR",
         "ack_when": "after_store" if "SERVER" in variable else "after_actions",
-        "driver": "sqlite",
+        "driver": "kafka" if "QUEUE" in variable else "sqlite",
+        "brokers": "broker:9092",
+        "tls": "true",
+        "provider": "file",
         "ssl_mode": "disable",
         "on_start": "fail",
         "conn_max_lifetime": "7s",
@@ -131,6 +134,9 @@ def test_every_variable_reaches_its_setting(variable: str, tmp_path: Path) -> No
         issuer = "https://issuer.example/keys"
         needed = dict.fromkeys(("JWT_ISSUER", "JWT_AUDIENCE", keys), issuer)
         beside |= {f"FI_FHIR_AUTH_{name}": each for name, each in needed.items()}
+    pair = {"FI_FHIR_QUEUE_DRIVER": "nats", "FI_FHIR_QUEUE_BROKERS": "broker:4222"}
+    if section == "queue":
+        beside |= {name: text for name, text in pair.items() if name != variable}
     if key == "auth_type":
         beside |= {"FI_FHIR_FHIR_BEARER_TOKEN": words["bearer_token"]}
     line = words.get(key.removesuffix("_file"), "")
