@@ -188,16 +188,10 @@ def lacking(line: str) -> str:
     return ""
 
 
-def untraced(made: Stand, line: str) -> None:
-    if "trace_id" in line and "trace_id" not in made.log_file.read_text():
-        pytest.xfail("no line of the log has a trace id yet")
-
-
 @pytest.mark.parametrize("row", COMMANDS, ids=[row["line"][:70] for row in COMMANDS])
 def test_the_line_does_what_it_says(operator: Stand, row: dict[str, str]) -> None:
     if reason := lacking(row["line"]):
         pytest.skip(reason)
-    untraced(operator, row["line"])
     known = {
         "localhost:9090": f"localhost:{operator.operations}",
         "<pod-name>": cluster.POD,
@@ -218,7 +212,6 @@ def test_the_line_does_what_it_says(operator: Stand, row: dict[str, str]) -> Non
     "query", [row["line"] for row in TABLE if row["line"].startswith("{")], ids=lambda q: q[21:60]
 )
 def test_a_query_of_loki_finds_its_lines(stood: Stand, query: str) -> None:
-    untraced(stood, query)
     lines = stood.log_file.read_text().splitlines()
     assert loki.stream(query) == ("namespace", cluster.NAMESPACE)
     found = loki.found(query.replace("abc123", TRACE), lines)
