@@ -233,7 +233,10 @@ class Observability(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = ""
     log_messages: Annotated[
         bool,
-        Meta(description="Whether every message gets a line at info, with its trace and time."),
+        Meta(
+            description="Whether every message gets a line, with its trace and time; at log_level "
+            "debug it does in any case."
+        ),
     ] = False
     log_slow: Annotated[
         Duration, Meta(ge=0, le=3600, description="An action that takes so long gets a line.")

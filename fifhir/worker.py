@@ -133,7 +133,7 @@ def _signs(duty: Duty, slab: Slab) -> tuple[Signs, Spans | None]:
         spans = Spans(watched.tracing_endpoint, watched.tracing_sampler, version)
     signs = Signs(
         *(slab, catalogue, duty.log),
-        chatty=watched.log_messages,
+        chatty=watched.log_messages or watched.log_level == "debug",
         slow=watched.log_slow,
         spans=spans,
     )
