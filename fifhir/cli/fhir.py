@@ -26,6 +26,10 @@ def generate(
         Literal["put", "conditional_create", "conditional_update", "message"],
         typer.Option("--strategy", help="How entries ask to be idempotent; or a FHIR message."),
     ] = "put",
+    profile: Annotated[
+        Literal["us-core", "none"],
+        typer.Option("--profile", help="Whether resources claim their profiles of US Core."),
+    ] = "us-core",
     pretty: Annotated[bool, typer.Option("--pretty", help="Indent the JSON.")] = False,
 ) -> None:
     """Make a bundle of every HL7 v2 message or event (JSON), one a line.
@@ -33,7 +37,7 @@ def generate(
     Codes that have no place in FHIR are told on stderr. Status 1 if something could not be made.
     """
     from fifhir.errors import MessageError
-    from fifhir.fhir.bundle import to_bundle
+    from fifhir.fhir.bundle import to_bundle, without_profiles
 
     failed = False
     for name, event in _events(files, source):
@@ -47,7 +51,8 @@ def generate(
             continue
         for issue in made.issues:
             print(f"{name}: {issue.resource}: {issue.code}: {issue.text}", file=sys.stderr)
-        typer.echo(json.dumps(made.bundle, indent=2 if pretty else None))
+        bundle = made.bundle if profile == "us-core" else without_profiles(made.bundle)
+        typer.echo(json.dumps(bundle, indent=2 if pretty else None))
     raise typer.Exit(int(failed))
 
 
@@ -86,7 +91,7 @@ def validate(
 
 
 def _findings(name: str, text: bytes, rules: "list[Rule]") -> "Iterator[Finding]":
-    from fifhir.fhir.validate import Finding, check, resources, structure
+    from fifhir.fhir.validate import Finding, bindings, check, codes, resources, structure
 
     try:
         documents = _documents(text)
@@ -94,6 +99,7 @@ def _findings(name: str, text: bytes, rules: "list[Rule]") -> "Iterator[Finding]
         print(f"{name}: {fault}", file=sys.stderr)
         yield Finding("error", "invalid", "not JSON", ())
         return
+    known = bindings()
     for document in documents:
         for resource in resources(document):
             try:
@@ -101,6 +107,7 @@ def _findings(name: str, text: bytes, rules: "list[Rule]") -> "Iterator[Finding]
             except ImportError:
                 said = "R4 itself is not checked: pip install 'fifhir[fhir]'"
                 yield Finding("warning", "not-supported", said, ())
+            yield from codes(resource, known)
             yield from check(resource, rules)
 
 

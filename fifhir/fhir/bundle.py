@@ -276,3 +276,15 @@ def _ordered(about: Json, maker: Maker) -> None:
         orders.results(about, maker)
     else:
         orders.requests(about, maker)
+
+
+def without_profiles(bundle: Json) -> Json:
+    """The same bundle, whose resources claim no profile."""
+    entries = [each | {"resource": _unclaimed(each["resource"])} for each in bundle["entry"]]
+    return bundle | {"entry": entries}
+
+
+def _unclaimed(resource: Json) -> Json:
+    meta = {key: value for key, value in resource.get("meta", {}).items() if key != "profile"}
+    rest = {key: value for key, value in resource.items() if key != "meta"}
+    return rest | ({"meta": meta} if meta else {})

@@ -1,8 +1,8 @@
-"""Whether resources keep what a profile requires: cardinality and fixed patterns.
+"""Whether resources keep what R4 and a profile require: cardinality, patterns, required codes.
 
-Rules come from the project's table of US Core 6.1.0, or from the snapshots of any package. What R4
-itself says of types and elements is judged by `fhirkit`, where it is installed. Findings are
-issues of an OperationOutcome; none repeats a value.
+Rules of profiles come from the project's table of US Core 6.1.0, or from the snapshots of any
+package; required codes of R4 from a table. What R4 says of types and elements is judged by
+`fhirkit`, where it is installed. Findings are issues of an OperationOutcome; none repeats a value.
 """
 
 import json
@@ -28,12 +28,16 @@ class PackageError(FifhirError):
 
 
 class Rule(Struct, frozen=True):
-    """At least `least` of what is at `path` in a resource of `profile`, each fitting `pattern`."""
+    """At least `least` of what is at `path` in a resource of `profile` fit `pattern`.
+
+    There are no more than `most`, if that is said.
+    """
 
     profile: str
     path: str
     least: int
-    pattern: Json | None = None
+    pattern: Any = None
+    most: int | None = None
 
 
 class Finding(Struct, frozen=True, rename="camel"):
@@ -60,6 +64,7 @@ def us_core() -> tuple[Rule, ...]:
             row["path"],
             int(row["least"]),
             json.loads(row["pattern"]) if row["pattern"] else None,
+            int(row["most"]) if row["most"] else None,
         )
         for row in tables.rows("fhir/us_core.csv")
     )
@@ -102,17 +107,27 @@ def rules(definition: Json) -> Iterator[Rule]:
     """What the snapshot of one profile requires, its slices by their patterns."""
     for element in definition.get("snapshot", {}).get("element", ()):
         name, _, path = element["path"].partition(".")
-        if not path or not element.get("min") or name != definition.get("type"):
+        least, most = element.get("min", 0), _most(element)
+        if not path or not (least or most is not None) or name != definition.get("type"):
             continue
         sliced = ":" in element["id"]
         pattern = _pattern(element)
         if sliced and (pattern is None or element["id"].rpartition(".")[2].count(":") == 0):
             continue
-        yield Rule(definition["url"], path, element["min"], pattern)
+        if least or not sliced:
+            yield Rule(definition["url"], path, least, pattern, None if sliced else most)
 
 
-def _pattern(element: Json) -> Json | None:
-    return next((value for key, value in element.items() if key.startswith("pattern")), None)
+def _most(element: Json) -> int | None:
+    """The upper cardinality, where the profile has a lower one than the resource."""
+    most = element.get("max", "*")
+    return int(most) if most not in {"*", element.get("base", {}).get("max", most)} else None
+
+
+def _pattern(element: Json) -> Any:
+    return next(
+        (value for key, value in element.items() if key.startswith(("pattern", "fixed"))), None
+    )
 
 
 def check(resource: Json, known: Iterable[Rule]) -> Iterator[Finding]:
@@ -133,6 +148,9 @@ def _broken(resource: Json, kind: str, rule: Rule) -> Iterator[Finding]:
             what = "with the pattern its profile fixes" if rule.pattern else "at all"
             said = f"{rule.profile} requires {rule.least} of {element}, {what}"
             yield Finding("error", "required", said, (f"{place}.{element}",))
+        if rule.most is not None and len(values) > rule.most:
+            said = f"{rule.profile} allows {rule.most} of {element}"
+            yield Finding("error", "structure", said, (f"{place}.{element}",))
 
 
 def _instances(resource: Json, kind: str, parents: list[str]) -> Iterator[tuple[Json, str]]:
@@ -158,6 +176,40 @@ def _values(parent: Json, element: str) -> list[Any]:
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
+
+
+class Binding(Struct, frozen=True):
+    """What is at `path` of a resource is a code of a value set, which R4 requires."""
+
+    path: str
+    value_set: str
+    codes: frozenset[str]
+
+
+def bindings() -> dict[str, tuple[Binding, ...]]:
+    """The required codes of R4 (4.0.1), by kind of resource."""
+    sets = {
+        row["value_set"]: frozenset(row["codes"].split())
+        for row in tables.rows("fhir/value_sets.csv")
+    }
+    found: dict[str, list[Binding]] = {}
+    for row in tables.rows("fhir/bindings.csv"):
+        name = row["value_set"]
+        found.setdefault(row["resource"], []).append(Binding(row["path"], name, sets[name]))
+    return {kind: tuple(each) for kind, each in found.items()}
+
+
+def codes(resource: Json, known: dict[str, tuple[Binding, ...]]) -> Iterator[Finding]:
+    """Every code that is none of those R4 requires in its place."""
+    kind = str(resource.get("resourceType"))
+    for binding in known.get(kind, ()):
+        *parents, element = binding.path.split(".")
+        for parent, place in _instances(resource, kind, parents):
+            given = parent.get(element)
+            for each in given if isinstance(given, list) else [given]:
+                if isinstance(each, str) and each not in binding.codes:
+                    said = f"not a code of {binding.value_set}, which R4 requires here"
+                    yield Finding("error", "code-invalid", said, (f"{place}.{element}",))
 
 
 def _fits(value: Any, pattern: Any) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from fifhir import batch
 from fifhir.errors import MessageError
 from fifhir.fhir.bundle import to_bundle
-from fifhir.fhir.validate import Rule, check, package, us_core
+from fifhir.fhir.validate import Rule, bindings, check, codes, package, us_core
 from fifhir.intake import Feed, read
 
 
@@ -51,6 +51,16 @@ def test_every_resource_keeps_its_profile(resources: list[tuple[str, dict[str, A
     assert wrong == set()
 
 
+def test_every_code_that_r4_requires_is_one(resources: list[tuple[str, dict[str, Any]]]) -> None:
+    known = bindings()
+    wrong = {
+        (name, finding.expression)
+        for name, resource in resources
+        for finding in codes(resource, known)
+    }
+    assert wrong == set()
+
+
 def test_our_table_of_us_core_says_what_its_snapshots_say() -> None:
     folder = Path(
         os.environ.get("FIFHIR_US_CORE", Path(__file__).parents[3] / "shared/us-core/6.1.0")
@@ -62,5 +72,5 @@ def test_our_table_of_us_core_says_what_its_snapshots_say() -> None:
     assert set(map(_hashable, us_core())) == theirs
 
 
-def _hashable(rule: Rule) -> tuple[str, str, int, str]:
-    return rule.profile, rule.path, rule.least, json.dumps(rule.pattern)
+def _hashable(rule: Rule) -> tuple[str, str, int, int | None, str]:
+    return rule.profile, rule.path, rule.least, rule.most, json.dumps(rule.pattern)
