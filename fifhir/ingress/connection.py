@@ -300,10 +300,11 @@ class Connection(asyncio.Protocol):
 
     # The clock's side.
 
-    def retire(self) -> None:
-        """The server drains: with nothing begun nor sent close now, else after the answer."""
+    def retire(self, *, idle: bool) -> None:
+        """The server drains: close after the next answer, or if `idle` with nothing begun, now."""
         self.framer.forget()
-        if not (self.framer.headers is not None or self.task or self.queue or self.lingering):
+        begun = self.framer.headers is not None or self.task or self.queue or self.lingering
+        if idle and not begun:
             if self.transport.is_closing() or has_unread(self.transport):
                 return
             self.last = True

@@ -5,6 +5,7 @@ whatever becomes of the connection.
 """
 
 import asyncio
+import contextlib
 import fcntl
 import socket
 import termios
@@ -19,11 +20,14 @@ from fifhir.tls import Door
 
 
 class Member(Protocol):
-    """What a crowd asks of a connection: to leave as soon as it may, and to look at the time."""
+    """What a crowd asks of a connection: to leave after what has begun, and to look at the time.
+
+    One that is `idle` has begun nothing, and leaves at once only if it is told so.
+    """
 
     transport: asyncio.Transport
 
-    def retire(self) -> None: ...
+    def retire(self, *, idle: bool) -> None: ...
     def check(self, now: float) -> None: ...
 
 
@@ -53,7 +57,7 @@ class Crowd:
         owner: Owner,
         door: Door | None = None,
     ) -> None:
-        self.draining = False
+        self.draining = self._last_call = False
         self._loop = asyncio.get_running_loop()
         self._gate = gate
         self._words = slab.words
@@ -90,7 +94,7 @@ class Crowd:
             member.transport.abort()
             self._owner.turn_away("identity", ", ".join(sorted(tls.identities(peer))))
         if self.draining:
-            member.retire()
+            member.retire(idle=not self._last_call)
 
     def leave(self, member: Member) -> None:
         self._members.discard(member)
@@ -117,19 +121,35 @@ class Crowd:
         for member in tuple(self._members):
             member.check(now)
 
-    async def drain(self, seconds: float) -> None:
-        """What has begun is answered, everybody has left; after `seconds` the rest is cut off."""
+    async def drain(self, seconds: float, last_call: float = 0.0) -> None:
+        """What has begun is answered, everybody has left; after `seconds` the rest is cut off.
+
+        Who has begun nothing may still do so during the `last_call`, in seconds.
+        """
         self._gate.close()
         self.draining = True
+        self._last_call = last_call > 0
+        until = self._loop.time() + seconds
+        self._retire()
+        if self._last_call and not await self._empty(min(last_call, seconds)):
+            self._last_call = False
+            self._retire()
+        if not await self._empty(until - self._loop.time()):
+            await self._cut()
+
+    def _retire(self) -> None:
         for member in tuple(self._members):
-            member.retire()
-        try:
+            member.retire(idle=not self._last_call)
+
+    async def _empty(self, seconds: float) -> bool:
+        """Whether nobody is here and nothing runs any more before `seconds` have passed."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._gate.count or self._tasks:
                     self._changed.clear()
                     await self._changed.wait()
-        except TimeoutError:
-            await self._cut()
+                return True
+        return False
 
     async def _cut(self) -> None:
         for member in tuple(self._members):

@@ -18,6 +18,7 @@ from fifhir.tls import Door
 
 TOGETHER = 32  # connections whose answers are written together; the first waits for the last
 ALONE = 16  # answers written at once before we look again whether others wait
+LAST_CALL = 0.2  # of a drain, in which a connection that waits for nothing may begin once more
 RESERVE = 256  # descriptors for logs, stores and outgoing connections
 
 
@@ -58,10 +59,12 @@ class Server:
     async def drain(self, seconds: float) -> None:
         """Every request that has begun is answered, and every connection closed.
 
-        What is not done after `seconds` is cut off.
+        A client that is between two requests cannot know that its connection is about to be closed,
+        so it may send one more, and reads in the answer that it was the last. What is not done
+        after `seconds` is cut off.
         """
         self.application.retire()
-        await self.crowd.drain(seconds)
+        await self.crowd.drain(seconds, LAST_CALL * seconds)
         self._clock.cancel()
 
     # A connection's side.

@@ -271,10 +271,10 @@ class Connection(asyncio.Protocol):
 
     # The clock's side.
 
-    def retire(self) -> None:
+    def retire(self, *, idle: bool) -> None:
         """The listener drains: take the frame begun, or what was sent already, and leave."""
         self.leaving = True
-        if not self.framer.begun and not has_unread(self.transport):
+        if idle and not self.framer.begun and not has_unread(self.transport):
             self.deaf = True
         self._settle()
 
