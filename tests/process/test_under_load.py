@@ -134,6 +134,7 @@ def test_an_idle_connection_is_told_before_it_is_closed(daemon: "Running") -> No
         answer.read()
     daemon.send(signal.SIGHUP)
     daemon.until_logged("reloaded")
+    daemon.until(lambda: not set(old) & set(daemon.pids()))  # both drain by now
     peer.request("GET", "/health")
     with peer.getresponse() as answer:
         assert (answer.status, answer.headers["Connection"]) == (200, "close")
