@@ -4,7 +4,8 @@ docs/metrics.md is made of these rows, and dashboards and alerts may ask for not
 have values that the settings, the workflow and this file know; what a message says is never one.
 """
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 from fifhir.errors import DeliveryError, StoreError
 
@@ -47,10 +48,12 @@ STORE_ERRORS = (*StoreError.KINDS, OTHER)
 POOL_STATES = ("open", "idle")
 
 
-class Family(NamedTuple):
+@dataclass(frozen=True, eq=False, slots=True)
+class Family:
     """One metric; `kind` says how the slots of many workers become one number.
 
-    `todo` is what an operator does when the number is not as it should be.
+    `todo` is what an operator does when the number is not as it should be. Two are the same if
+    they are the same object: they are looked up for every message.
     """
 
     name: str

@@ -38,7 +38,7 @@ class Signs:
         self._catalogue = catalogue
         self._log = log
         self._chatty = chatty
-        self._slow = slow * 1000
+        self._slow = slow
         self._spans = spans
         self._stages = catalogue.stages
         self._breakers: dict[str, int] = {}
@@ -107,9 +107,8 @@ class Signs:
         slab.observe(self._stages["route"], found - began, FINE)
         slab.observe(self._stages["deliver"], now - found, FINE)
         self._count(written, outcome)
-        slow = [each for each in outcome.actions if each.duration_ms >= self._slow]
-        if slow:
-            self._tell_slow(written, slow)
+        if now - found >= self._slow:
+            self._tell_slow(written, outcome)
         if self._chatty:
             self._tell(written, outcome, now - began)
         if self._spans:
@@ -131,20 +130,30 @@ class Signs:
     def _count(self, written: Written, outcome: Outcome) -> None:
         slab, catalogue = self._slab, self._catalogue
         words = slab.words
-        words[catalogue.event(written.type, written.source, outcome.success)] += 1.0
+        success = True
+        for each in outcome.actions:
+            slab.observe(catalogue.action(each.action, each.route), each.duration_ms / 1000)
+            if each.status != "delivered":
+                success = False
+        words[catalogue.event(written.type, written.source, success or outcome.success)] += 1.0
         words[catalogue.offered] += 1.0
         if outcome.undecided:
             slab.add(catalogue.error("filter"), outcome.undecided)
+        worst = {} if success else self._count_failures(outcome)
+        for route in outcome.routes_matched:
+            words[catalogue.routed(route, worst.get(route, "sent"))] += 1.0
+
+    def _count_failures(self, outcome: Outcome) -> dict[str, str]:
+        """What became of each route of which an action failed."""
+        slab, catalogue = self._slab, self._catalogue
         worst: dict[str, str] = {}
         for each in outcome.actions:
-            slab.observe(catalogue.action(each.action, each.route), each.duration_ms / 1000)
             if each.status != "delivered":
                 slab.add(catalogue.action_error(each.action, each.route, each.error_type))
                 slab.add(catalogue.error(_stage(each)))
                 failed = each.status == "failed" or worst.get(each.route) == "errored"
                 worst[each.route] = "errored" if failed else "queued"
-        for route in outcome.routes_matched:
-            words[catalogue.routed(route, worst.get(route, "sent"))] += 1.0
+        return worst
 
     def _tell(self, written: Written, outcome: Outcome, seconds: float) -> None:
         trace = written.trace
@@ -161,17 +170,18 @@ class Signs:
             duration_ms=round(seconds * 1000, 3),
         )
 
-    def _tell_slow(self, written: Written, slow: Sequence[ActionResult]) -> None:
-        for each in slow:
-            self._log.warn(
-                "slow action",
-                route=each.route,
-                action=each.action,
-                status=each.status,
-                event_id=written.id,
-                trace_id=written.trace.trace_id,
-                duration_ms=round(each.duration_ms, 3),
-            )
+    def _tell_slow(self, written: Written, outcome: Outcome) -> None:
+        for each in outcome.actions:
+            if each.duration_ms >= self._slow * 1000:
+                self._log.warn(
+                    "slow action",
+                    route=each.route,
+                    action=each.action,
+                    status=each.status,
+                    event_id=written.id,
+                    trace_id=written.trace.trace_id,
+                    duration_ms=round(each.duration_ms, 3),
+                )
 
     # Messages nobody can read.
 
