@@ -21,7 +21,17 @@ from msgspec import Struct
 from fifhir import machine
 from fifhir.access import CHALLENGE, Keyring, token
 from fifhir.config import Settings
-from fifhir.families import ACTION_ERRORS, BREAKER, BUCKETS, DURATION, ERROR_TYPES, OTHER
+from fifhir.families import (
+    ACTION_ERRORS,
+    BREAKER,
+    BUCKETS,
+    DURATION,
+    ERROR_TYPES,
+    FINE,
+    OTHER,
+    PROCESSED,
+    ROUTED,
+)
 from fifhir.logs import Log, adopt
 from fifhir.metrics import DROPPED, exposition
 from fifhir.scoreboard import READY, Scoreboard
@@ -132,28 +142,58 @@ def status(board: Scoreboard) -> bytes:
             "workers": [
                 {**msgspec.to_builtins(row), "rss_bytes": _rss(row.pid)} for row in board.rows()
             ],
+            "events_total": int(
+                sum(totals[slot] for slot in board.catalogue.series[PROCESSED].values())
+            ),
+            "bucket_seconds": BUCKETS,
             "routes": _routes(board, totals),
+            "outcomes": _outcomes(board, totals),
+            "stage_bucket_seconds": FINE,
+            "stages": {
+                stage: _histogram(totals, slot, len(FINE))
+                for stage, slot in board.catalogue.stages.items()
+            },
             "breakers": _breakers(board, totals),
             "dlq_size": int(totals[board.catalogue.dlq_size]),
+            "journal": {
+                "pending": int(totals[board.catalogue.pending]),
+                "oldest_seconds": round(totals[board.catalogue.oldest], 3),
+            },
         }
     )
 
 
 def _routes(board: Scoreboard, totals: Sequence[float]) -> list[dict[str, Any]]:
-    """How often each action of each route ran, failed, and how long it took together."""
-    runs, failures = board.catalogue.series[DURATION], board.catalogue.series[ACTION_ERRORS]
-    width = len(BUCKETS) + 1
+    """How often each action of each route ran, failed, and how long it took."""
+    failures = board.catalogue.series[ACTION_ERRORS]
     return [
         {
             "route": labels[1],
             "action": labels[0],
-            "actions_total": int(sum(totals[base : base + width])),
+            "actions_total": (found := _histogram(totals, base, len(BUCKETS)))["count"],
             "errors_total": int(sum(totals[failures[*labels, kind]] for kind in ERROR_TYPES)),
-            "seconds_total": round(totals[base + width], 6),
+            "seconds_total": found["seconds_total"],
+            "buckets": found["buckets"],
         }
-        for labels, base in runs.items()
-        if OTHER not in labels or any(totals[base : base + width])
+        for labels, base in board.catalogue.series[DURATION].items()
+        if OTHER not in labels or any(totals[base : base + len(BUCKETS) + 1])
     ]
+
+
+def _histogram(totals: Sequence[float], base: int, bounds: int) -> dict[str, Any]:
+    """What a histogram of so many bounds holds; the last bucket is for what is beyond them."""
+    counts = [int(each) for each in totals[base : base + bounds + 1]]
+    seconds = round(totals[base + bounds + 1], 6)
+    return {"count": sum(counts), "seconds_total": seconds, "buckets": counts}
+
+
+def _outcomes(board: Scoreboard, totals: Sequence[float]) -> dict[str, dict[str, int]]:
+    """How many events each route received, filtered, sent, queued and could not keep."""
+    told: dict[str, dict[str, int]] = {}
+    for (route, outcome), slot in board.catalogue.series[ROUTED].items():
+        if route != OTHER or totals[slot]:
+            told.setdefault(route, {})[outcome] = int(totals[slot])
+    return told
 
 
 def _breakers(board: Scoreboard, totals: Sequence[float]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from fifhir.metrics import (
     HEADER,
     HEARTBEAT,
     IN_FLIGHT,
+    LAG,
     PID,
     STARTED,
     STATE,
@@ -43,6 +44,7 @@ class Row(Struct, frozen=True):
     in_flight: int
     events_total: int
     heartbeat_age_seconds: float
+    lag_seconds: float
 
 
 class Slab:
@@ -205,6 +207,7 @@ class Scoreboard:
                 in_flight=slab.in_flight,
                 events_total=int(sum(slab.words[event] for event in events)),
                 heartbeat_age_seconds=round(now - slab.heartbeat, 3),
+                lag_seconds=round(slab.words[LAG], 6),
             )
             for slot, slab in enumerate(self._slabs[: self.slots])
             if slab.state != FREE

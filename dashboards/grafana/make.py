@@ -39,6 +39,15 @@ def quantiles(*shares: float) -> tuple[tuple[str, str], ...]:
     )
 
 
+def stages(share: float) -> tuple[tuple[str, str], ...]:
+    """Return the query of how long each stage of a message takes at this share."""
+    buckets = (
+        "sum by (stage, le) "
+        f"(rate(fi_fhir_stage_duration_seconds_bucket{{{SELECT}}}[$__rate_interval]))"
+    )
+    return ((f"histogram_quantile({share}, {buckets})", "{{stage}}"),)
+
+
 def rate(metric: str, by: str, select: str = SELECT) -> tuple[tuple[str, str], ...]:
     """Return the query of a counter's rate by one label."""
     return ((f"sum by ({by}) (rate({metric}{{{select}}}[$__rate_interval]))", f"{{{{{by}}}}}"),)
@@ -81,6 +90,18 @@ ROWS: dict[str, tuple[Panel, ...]] = {
     ),
     "Intake": (
         Panel(
+            *("A message by stage, p50", "timeseries", "s", 12),
+            "Where the time of a usual message goes: parse is CPU, store a disk, deliver others.",
+            stages(0.5),
+            link="high-latency",
+        ),
+        Panel(
+            *("A message by stage, p99", "timeseries", "s", 12),
+            "The stage that grew is the one to look at. journal: they come faster than they go.",
+            stages(0.99),
+            link="high-latency",
+        ),
+        Panel(
             *("HTTP answers by status", "timeseries", "ops", 8),
             "503 is our own trouble and no promise; 422 and 400 are the sender's to mend.",
             rate("fi_fhir_http_requests_total", "status"),
@@ -114,6 +135,16 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "high-latency",
         ),
         Panel(
+            *("Refused for who asked", "timeseries", "ops", 8),
+            "unknown, token: a key ran out, or somebody tries keys. limited: more than its rate.",
+            rate("fi_fhir_auth_refused_total", "reason"),
+        ),
+        Panel(
+            *("Bytes received", "timeseries", "Bps", 8),
+            "Messages that suddenly are large usually carry documents.",
+            rate("fi_fhir_received_bytes_total", "ingress"),
+        ),
+        Panel(
             *("MLLP frames refused", "timeseries", "ops", 8),
             "Bytes that did not become messages, by the reason why.",
             rate("fi_fhir_mllp_frames_refused_total", "reason"),
@@ -121,14 +152,37 @@ ROWS: dict[str, tuple[Panel, ...]] = {
     ),
     "Routes": (
         Panel(
-            *("Events by source", "timeseries", "ops", 12),
+            *("Events by source", "timeseries", "ops", 8),
             "Who sends. A source no route names counts as other.",
             rate("workflow_events_processed_total", "source"),
         ),
         Panel(
-            *("Actions by route", "timeseries", "ops", 12),
-            "How often each route ran. A route that stopped has a filter that no longer matches.",
-            rate("workflow_action_duration_seconds_count", "route_name", ROUTED),
+            *("Sent by route", "timeseries", "ops", 8),
+            "Events all of whose destinations confirmed. One that stopped no longer matches.",
+            rate("fi_fhir_route_events_total", "route_name", f'{ROUTED},outcome="sent"'),
+        ),
+        Panel(
+            *("Not sent by route", "timeseries", "ops", 8),
+            "queued are dead letters to replay; errored were not kept, their senders have them.",
+            (
+                (
+                    "sum by (route_name, outcome) (rate(fi_fhir_route_events_total"
+                    f'{{{ROUTED},outcome=~"queued|errored"}}[$__rate_interval]))',
+                    "{{route_name}} {{outcome}}",
+                ),
+            ),
+            link="dead-letter-queue-growing",
+        ),
+        Panel(
+            *("What became of events, by route", "table", "short", 24),
+            "Of the last hour. filtered is received without the rest: not taken by the filter.",
+            (
+                (
+                    "sum by (route_name, outcome) "
+                    f"(increase(fi_fhir_route_events_total{{{ROUTED}}}[1h]))",
+                    "",
+                ),
+            ),
         ),
     ),
     "Actions": (
@@ -159,7 +213,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
     ),
     "Resilience": (
         Panel(
-            *("Circuit breakers", "timeseries", "short", 12),
+            *("Circuit breakers", "timeseries", "short", 6),
             "0 closed, 1 half-open, 2 open: nothing is sent, events become dead letters.",
             (
                 (
@@ -171,7 +225,25 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "circuit-breaker-open",
         ),
         Panel(
-            *("Turned away by the rate limiter", "timeseries", "ops", 12),
+            *("Breaker changes", "timeseries", "short", 6),
+            "open again and again: the destination answers a probe and fails under load.",
+            (
+                (
+                    "sum by (endpoint, state) "
+                    f"(increase(fi_fhir_circuit_breaker_changes_total{{{SELECT}}}[15m]))",
+                    "{{endpoint}} {{state}}",
+                ),
+            ),
+            link="circuit-breaker-open",
+        ),
+        Panel(
+            *("Tries beyond the first", "timeseries", "ops", 6),
+            "A destination that has to be asked again is about to fail for good.",
+            rate("fi_fhir_action_retries_total", "endpoint"),
+            link="high-error-rate",
+        ),
+        Panel(
+            *("Turned away by the rate limiter", "timeseries", "ops", 6),
             "More comes in than an action's rate_limit_rate lets out.",
             rate("workflow_rate_limiter_rejected_total", "endpoint"),
             link="rate-limited",
@@ -190,6 +262,60 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "dlq means that a dead letter could not be written: the message was not promised.",
             rate("workflow_errors_total", "stage"),
             link="messages-not-promised",
+        ),
+    ),
+    "Store": (
+        Panel(
+            *("Commits, p99", "timeseries", "s", 6),
+            "Over 100 ms: a slow disk, or a Postgres that is far away or busy.",
+            (
+                (
+                    "histogram_quantile(0.99, sum by (what, le) (rate("
+                    f"fi_fhir_store_commit_duration_seconds_bucket{{{SELECT}}}[$__rate_interval])))",
+                    "{{what}}",
+                ),
+            ),
+            link="store-slow",
+        ),
+        Panel(
+            *("Rows of a commit", "timeseries", "short", 6),
+            "It grows with load. Always 400: commits are what limits you.",
+            (
+                (
+                    "sum by (what) (rate("
+                    f"fi_fhir_store_commit_rows_sum{{{SELECT}}}[$__rate_interval])) "
+                    "/ sum by (what) "
+                    f"(rate(fi_fhir_store_commit_rows_count{{{SELECT}}}[$__rate_interval]))",
+                    "{{what}}",
+                ),
+            ),
+            link="store-slow",
+        ),
+        Panel(
+            *("Waiting in the journal", "timeseries", "short", 6),
+            "Accepted and not delivered yet. It grows while destinations are slower than senders.",
+            ((f"max(fi_fhir_journal_pending{{{SELECT}}})", "messages"),),
+            ((0, "green"), (1000, "red")),
+            "journal-falling-behind",
+        ),
+        Panel(
+            *("Oldest in the journal", "timeseries", "s", 6),
+            "Minutes: a slow destination holds up an order key, or nobody delivers.",
+            ((f"max(fi_fhir_journal_oldest_seconds{{{SELECT}}})", "oldest"),),
+            ((0, "green"), (300, "red")),
+            "journal-falling-behind",
+        ),
+        Panel(
+            *("Store errors", "timeseries", "ops", 12),
+            "full: disk or dlq_max_size. slow: disk, locks. unavailable: Postgres.",
+            rate("fi_fhir_store_errors_total", "kind"),
+            link="messages-not-promised",
+        ),
+        Panel(
+            *("Connections to the database", "timeseries", "short", 12),
+            "All open and none idle: raise config.database.maxOpenConns.",
+            ((f"sum by (state) (fi_fhir_store_connections{{{SELECT}}})", "{{state}}"),),
+            link="high-latency",
         ),
     ),
     "Workers": (

@@ -118,6 +118,11 @@ def test_a_panel_shows_something(prometheus: int, title: str, expression: str) -
         "Turned away by the rate limiter",
         "Errors by type",
         "Error rate",
+        "Not sent by route",
+        "Breaker changes",
+        "Tries beyond the first",
+        "Commits, p99",
+        "Rows of a commit",
     }:  # quiet as long as nothing happens, and MLLP as long as it is off
         assert found["data"]["result"], expression
 

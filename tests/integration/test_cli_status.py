@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fifhir.cli.status import sparkline
+from fifhir.cli.watching import duration, quantile, sparkline
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +39,40 @@ def run(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_piped_it_is_json(url: str) -> None:
-    found = json.loads(run("status", "--url", url).stdout)
+def test_as_json_it_is_what_the_port_says(url: str) -> None:
+    found = json.loads(run("status", "--json", "--url", url).stdout)
     assert {each["state"] for each in found["workers"]} == {"ready"}
     assert found["routes"][0]["route"] == "all_events"
     assert (found["dlq_size"], found["breakers"]) == (0, [])
+
+
+def test_piped_it_is_plain_text(url: str) -> None:
+    for words in (["status"], ["top", "--seconds", "1"]):
+        said = run(*words, "--url", url).stdout
+        assert "\x1b" not in said
+        for word in ("worker", "ready", "all_events", "dead letters 0", "p99", "filtered"):
+            assert word in said, words
+    lines = run("top", "--json", "--seconds", "1", "--url", url).stdout.splitlines()
+    assert [len(json.loads(line)["workers"]) for line in lines] == [2] * len(lines)
+
+
+def test_what_happens_is_seen(url: str) -> None:
+    api = json.loads(run("status", "--json", "--url", url).stdout)
+    assert api["events_total"] == 0
+    assert set(api["stages"]) >= {"parse", "route", "deliver", "total"}
+    assert len(api["routes"][0]["buckets"]) == len(api["bucket_seconds"]) + 1
+
+
+def test_a_quantile_lies_in_its_bucket_as_prometheus_has_it() -> None:
+    assert quantile([0, 10, 0], (1.0, 3.0), 0.5) == 2.0
+    assert quantile([0, 0, 5], (1.0, 3.0), 0.99) == 3.0
+    assert quantile([0, 0, 0], (1.0, 3.0), 0.5) is None
+    assert [duration(each) for each in (None, 0.0000254, 0.0312, 2.5)] == [
+        "-",
+        "25.4 µs",
+        "31.2 ms",
+        "2.5 s",
+    ]
 
 
 def test_at_a_terminal_it_is_tables(url: str, tmp_path: Path) -> None:
