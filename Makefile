@@ -15,7 +15,7 @@ ACCOUNT := $(BIN)/python -m pytest -q -s -m slow -o faulthandler_timeout=0 tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench fhir-coverage fhir-judge fuzz account soak docs deploy-tools setup ext clean lock
+.PHONY: help run test check bench tune fhir-coverage fhir-judge fuzz account soak docs deploy-tools setup ext clean lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ fhir-coverage: ext ## which rows of the HL7 v2-to-FHIR guide come true, segment 
 
 fhir-judge: ext ## HAPI's validator with US Core over the bundles of the corpus (needs mvn and Java 17)
 	@$(BIN)/python -m tests.fhir_judge.judge
+
+tune: ext ## the curves of docs/tuning.md, on a machine that has nothing else to do
+	@$(BIN)/python -m benchmarks.tuning
 
 fuzz: ext ## both tokenizers on broken bytes under AddressSanitizer, SECONDS=60
 	@PYTHON=$(CURDIR)/$(BIN)/python tests/fuzz/run $(SECONDS)

@@ -80,6 +80,19 @@ def fi_fhir(workers: int, core: int | None = None) -> Iterator[Daemon]:
 
 
 @contextmanager
+def delivering(workers: int, workflow: Path, data: Path) -> Iterator[Daemon]:
+    """`fi-fhir serve` with a workflow that reaches out, and its store in `data`."""
+    port, operations = free_port(), free_port()
+    command = ["env", f"FI_FHIR_DATA_DIR={data}", sys.executable, "-m", "fifhir", "serve"]
+    command += ["--port", str(port), "--metrics-port", str(operations)]
+    command += ["--workers", str(workers), "--workflow", str(workflow)]
+    with _running("fi-fhir", command, port, None) as started:
+        daemon = started._replace(operations=operations)
+        wait_until(lambda: _ready(daemon, workers), "all workers of fi-fhir")
+        yield daemon
+
+
+@contextmanager
 def mllp(workflow: Path, core: int) -> Iterator[tuple[Daemon, int]]:
     """`fi-fhir serve` with one worker that takes MLLP, and the port it takes it on."""
     ports = {name: free_port() for name in ("port", "metrics-port")}

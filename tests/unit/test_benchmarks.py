@@ -8,9 +8,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import chart, floor, report
+from benchmarks import chart, curves, floor, report, tuning
+from benchmarks.curves import Curve, Panel
 from benchmarks.messages import SAMPLES, Sample
 
+ROOT = Path(__file__).parents[2]
 MACHINE = {"processor": "a processor", "python": "CPython 3.11", "date": "2026-11-24"}
 
 
@@ -107,3 +109,20 @@ def test_a_quick_run_writes_figures_tables_and_a_chart(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "results.json").read_text())["parse"]["messages"]
     assert "### Parsing" in (tmp_path / "performance.md").read_text()
     ET.parse(tmp_path / "benchmark.svg")  # noqa: S314
+
+
+def test_curves_are_drawn_with_every_point_and_name() -> None:
+    points = [(1.0, 100.0), (10.0, 950.0)]
+    panel = Panel("Title", "a <subtitle>", [Curve("one", points), Curve("two", points)])
+    picture = ET.fromstring(curves.draw([panel, panel]))  # noqa: S314 - ours
+    texts = [each.text for each in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count("one") == texts.count("two") == 2
+    assert "1,000" in texts
+    assert len(list(picture.iter("{http://www.w3.org/2000/svg}circle"))) == 2 * 2 * 3
+
+
+def test_the_page_has_a_row_for_every_point() -> None:
+    results = json.loads((ROOT / "benchmarks/tuning.json").read_text())
+    page = "\n".join(tuning._page(results))
+    assert page in (ROOT / "docs/tuning.md").read_text()
+    assert page.count("every action confirmed") == len(results["rows"]) / 2
