@@ -27,7 +27,7 @@ def provenance(given: Json, maker: Maker) -> Json:
     made["target"] = [{"reference": each["fullUrl"]} for each in maker.entries]
     if occurred := datatypes.when(occurrence.get("occurred_at"), maker):
         made["occurredDateTime"] = occurred
-    made["recorded"] = _recorded(given, occurrence, maker)
+    made |= _recorded(given, occurrence, maker)
     if place := maker.refer("Location", {"description": occurrence.get("facility")}):
         made["location"] = {"reference": place}
     if reason := _reason(occurrence.get("reason")):
@@ -39,14 +39,15 @@ def provenance(given: Json, maker: Maker) -> Json:
     return made
 
 
-def _recorded(given: Json, occurrence: Json, maker: Maker) -> Any:
-    """EVN-2, else MSH-7; where neither is known to the second, when it was received."""
+def _recorded(given: Json, occurrence: Json, maker: Maker) -> Json:
+    """EVN-2, else MSH-7; where neither is known to the second, when it was received, if at all."""
     times = (
         occurrence.get("recorded_at"),
         (given.get("header") or {}).get("sent_at"),
         given.get("received_at"),
     )
-    return next(filter(None, (datatypes.instant(each, maker) for each in times)), None)
+    known = next(filter(None, (datatypes.instant(each, maker) for each in times)), None)
+    return {"recorded": known} if known else {"_recorded": datatypes.absent("unknown")}
 
 
 def _reason(code: Any) -> Json | None:
@@ -90,7 +91,7 @@ def patient_provenance(given: Json, maker: Maker) -> Json:
     made["target"] = [{"reference": maker.patient}]
     if time := datatypes.when(given.get("last_updated"), maker):
         made["occurredDateTime"] = time
-    made["recorded"] = _recorded(maker.event, maker.event.get("occurrence") or {}, maker)
+    made |= _recorded(maker.event, maker.event.get("occurrence") or {}, maker)
     made["activity"] = {"coding": [{"system": _OPERATIONS, "code": "UPDATE"}]}
     made["agent"] = [{"type": _kind("performer"), "who": {"reference": who}}]
     return made

@@ -448,6 +448,49 @@ def test_a_conflict_is_tried_again(server: Server) -> None:
     delivered({**FHIR, "endpoint": server.url}, parcel())
 
 
+def test_only_the_kinds_that_are_wanted_are_sent_with_what_they_refer_to(server: Server) -> None:
+    server.answer = lambda path, body: (200, {}, done(body))
+    delivered({**FHIR, "endpoint": server.url, "resource": "Encounter"})
+    ((_, _, body),) = server.seen
+    kinds = {each["resource"]["resourceType"] for each in json.loads(body)["entry"]}
+    assert kinds == {"Encounter", "Patient", "Organization"}
+    assert "no event becomes Nothing" in faults(
+        {**FHIR, "endpoint": server.url, "resource": "Patient, Nothing"}
+    )
+
+
+def test_without_a_bundle_each_resource_is_put_by_itself(server: Server) -> None:
+    delivered({**FHIR, "endpoint": f"{server.url}/r4", "bundle": False})
+    sent = {path: json.loads(body) for path, _, body in server.seen}
+    places = {f"{each['resourceType']}/{each['id']}" for each in sent.values()}
+    assert set(sent) == {f"/r4/{place}" for place in places}
+    encounter = next(each for each in sent.values() if each["resourceType"] == "Encounter")
+    assert encounter["subject"]["reference"] in places
+    assert "urn:uuid" not in json.dumps([*sent.values()])
+    assert "operation upsert" in faults(
+        {**FHIR, "operation": "create", "endpoint": server.url, "bundle": False}
+    )
+
+
+def test_what_is_refused_alone_is_named(server: Server) -> None:
+    server.answer = lambda path, body: (422, {}, b'{"issue":[{"code":"value"}]}')
+    fault = refused({**FHIR, "endpoint": server.url, "bundle": False})
+    assert re.search(r"answered 422 for a \w+: the server's rules refuse it \(value\)", str(fault))
+    assert len(server.seen) == 1
+
+
+def test_what_is_not_valid_is_not_sent_if_asked(server: Server) -> None:
+    action = {**FHIR, "endpoint": server.url, "validate_fhir": True}
+    odd = {**EVENT, "patient": {"mrn": "007", "death_datetime": "2026-02-28T25:00:00Z"}}
+    server.answer = lambda path, body: (200, {}, done(body))
+    delivered(action)
+    assert len(server.seen) == 1
+    fault = refused(action, parcel(odd))
+    assert fault.kind == "client_error"
+    assert "Patient.deceasedDateTime" in str(fault)
+    assert len(server.seen) == 1
+
+
 def test_an_event_without_a_patient_is_not_for_fhir(server: Server) -> None:
     bare = {"type": "unmapped_message", "id": "1", "source": "north"}
     assert refused({**FHIR, "endpoint": server.url}, parcel(bare)).kind == "client_error"
