@@ -1,6 +1,7 @@
 """`fi-fhir status` and `fi-fhir top`: what the daemon is doing, from its operations port."""
 
 import json
+import os
 import sys
 import time
 import urllib.error
@@ -10,11 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
-URL = "http://127.0.0.1:9090"
 HISTORY = 40  # looks that sparklines show
 PLAIN = 120  # columns where there is no terminal
 
-Url = Annotated[str, typer.Option("--url", "-u", help="The daemon's operations port.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        "-u",
+        help="The daemon's operations port. [default: where the settings have it on this machine]",
+    ),
+]
 KeyFile = Annotated[
     Path | None,
     typer.Option(
@@ -24,12 +31,12 @@ KeyFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="The JSON of /status itself.")]
 
 
-def status(url: Url = URL, key_file: KeyFile = None, as_json: AsJson = False) -> None:
+def status(url: Url = None, key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """What the daemon is doing now: workers, routes, breakers, dead letters.
 
     Counts and times are those since its start. Status 1 if the daemon does not answer.
     """
-    found = _asked(url, key_file)
+    found = _asked(url or _here(), key_file)
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -39,7 +46,7 @@ def status(url: Url = URL, key_file: KeyFile = None, as_json: AsJson = False) ->
 
 
 def top(
-    url: Url = URL,
+    url: Url = None,
     key_file: KeyFile = None,
     seconds: Annotated[
         int, typer.Option("--seconds", "-n", min=0, help="Stop after so long; 0 goes on.")
@@ -53,9 +60,18 @@ def top(
     Piped it is plain text, one picture after another.
     """
     try:
-        _follow(url, key_file, seconds, as_json)
+        _follow(url or _here(), key_file, seconds, as_json)
     except KeyboardInterrupt:
         return
+
+
+def _here() -> str:
+    """Where a daemon of these settings answers, asked from this machine."""
+    from fifhir import config
+
+    watched = config.load(os.environ.get(config.CONFIG_VARIABLE), os.environ, {}).observability
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(watched.metrics_host, watched.metrics_host)  # noqa: S104
+    return f"http://{host}:{watched.metrics_port}"
 
 
 def _follow(url: str, key_file: Path | None, seconds: int, as_json: bool) -> None:

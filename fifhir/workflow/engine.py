@@ -266,7 +266,10 @@ class Workflow:
         """The failed action, and it alone, has now been confirmed; Undelivered if not again."""
         courier = self._couriers.get((letter.route, letter.action_index))
         if courier is None:
-            raise FifhirError("the workflow has no such action any more")
+            raise FifhirError(
+                f"the workflow '{self.name}' has no such action; --config or "
+                "FI_FHIR_WORKFLOW_CONFIG_PATH says which workflow is asked"
+            )
         written = Written(
             *(letter.event_type, letter.event_id, letter.source, letter.event), letter.trace
         )
