@@ -1,4 +1,4 @@
-"""`python -m benchmarks [parse|http|mllp|accept|memory|all] [--quick] [--out DIR]`.
+"""`python -m benchmarks [parse|fhir|http|mllp|accept|memory|all] [--quick] [--out DIR]`.
 
 A full run is published: its table into docs/performance.md, its figures into
 benchmarks/results.json, its chart into docs/images/benchmark.svg. A quick one, or one with
@@ -14,11 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import accept, chart, http, memory, mllp, parse, report, rounds
+from benchmarks import accept, chart, fhir, http, memory, mllp, parse, report, rounds
 
 ROOT = Path(__file__).parent.parent
 SECTIONS: dict[str, Callable[..., dict[str, object]]] = {
     "parse": parse.measure,
+    "fhir": fhir.measure,
     "http": http.measure,
     "mllp": mllp.measure,
     "accept": accept.measure,
@@ -57,7 +58,8 @@ def main() -> int:
             failed = True
     _write(results, places)
     print(report.page(results))
-    for missing in results.get("parse", {}).get("not_run", ()):
+    sections = (results.get(name, {}) for name in ("parse", "fhir"))
+    for missing in (each for section in sections for each in section.get("not_run", ())):
         _say(f"!!! NOT RUN: {missing['package']}: {missing['reason']}")
     _say(f"written: {', '.join(map(str, places))}")
     return int(failed)

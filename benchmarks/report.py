@@ -20,7 +20,10 @@ class Target(NamedTuple):
 
 def page(results: dict[str, Any]) -> str:
     """All the tables of all the sections there are."""
-    writers = {"parse": _parse, "http": _http, "mllp": _mllp, "accept": _accept, "memory": _memory}
+    writers = {
+        **{"parse": _parse, "fhir": _fhir, "http": _http, "mllp": _mllp},
+        **{"accept": _accept, "memory": _memory},
+    }
     parts = [_targets(results)]
     parts += [write(results[name]) for name, write in writers.items() if name in results]
     return "\n\n".join(parts)
@@ -40,6 +43,8 @@ def targets(results: dict[str, Any]) -> list[Target]:
     found: list[Target] = []
     if parse := results.get("parse"):
         found += _parse_targets(parse["messages"][0])
+    if fhir := results.get("fhir"):
+        found += _fhir_targets(fhir)
     if http := results.get("http"):
         found += _http_targets(http)
     if mllp := results.get("mllp"):
@@ -78,6 +83,19 @@ def _parse_targets(adt: dict[str, Any]) -> list[Target]:
             )
         )
     return found
+
+
+def _fhir_targets(fhir: dict[str, Any]) -> list[Target]:
+    wanted = {"ADT": 40, "ORU": 400}
+    return [
+        Target(
+            f"{each['name']} event to FHIR bundle as JSON, best round",
+            f"≤ {wanted[each['name']]} µs",
+            f"{each['rows'][0]['best_microseconds']:.1f} µs",
+            each["rows"][0]["best_microseconds"] <= wanted[each["name"]],
+        )
+        for each in fhir["messages"]
+    ]
 
 
 def _http_targets(http: dict[str, Any]) -> list[Target]:
@@ -163,6 +181,35 @@ def _parse_table(rows: list[dict[str, Any]]) -> str:
             for row in rows
         ],
     )
+
+
+def _fhir(fhir: dict[str, Any]) -> str:
+    parts = [
+        f"### FHIR\n\n{_machine(fhir)} {fhir['affinity'].capitalize()}, {fhir['rounds']} "
+        "interleaved rounds."
+    ]
+    parts += [f"> **NOT RUN: {each['package']}** ({each['reason']})" for each in fhir["not_run"]]
+    for message in fhir["messages"]:
+        parts.append(
+            f"**{message['name']}**: {message['resources']} resources, "
+            f"{message['bundle_bytes']:,} bytes of JSON."
+        )
+        parts.append(
+            _table(
+                ["", "makes", "µs", "best", "cost over ours"],
+                [
+                    [
+                        f"**{row['name']}**" if row["name"] == "fi-fhir" else row["name"],
+                        row["makes"],
+                        f"{row['microseconds']:,.1f}",
+                        f"{row['best_microseconds']:,.1f}",
+                        f"{row['times_ours']:,.2f}",
+                    ]
+                    for row in message["rows"]
+                ],
+            )
+        )
+    return "\n\n".join(parts)
 
 
 def _http(http: dict[str, Any]) -> str:
