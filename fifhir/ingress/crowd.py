@@ -18,15 +18,20 @@ from fifhir.metrics import IN_FLIGHT
 from fifhir.scoreboard import Slab
 from fifhir.tls import Door
 
+TOGETHER = 32  # connections whose answers are written together; the first waits for the last
+ALONE = 16  # answers written at once before we look again whether others wait
+
 
 class Member(Protocol):
-    """What a crowd asks of a connection: to leave after what has begun, and to look at the time.
+    """What a crowd asks of a connection.
 
-    One that is `idle` has begun nothing, and leaves at once only if it is told so.
+    To write what is answered, to leave after what has begun, and to look at the time. One that is
+    `idle` has begun nothing, and leaves at once only if it is told so.
     """
 
     transport: asyncio.Transport
 
+    def flush(self) -> None: ...
     def retire(self, *, idle: bool) -> None: ...
     def check(self, now: float) -> None: ...
 
@@ -69,6 +74,8 @@ class Crowd:
         self._members: set[Member] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
+        self._debtors: list[Member] = []
+        self._alone = 0
 
     def admit(self, sock: socket.socket) -> None:
         """The socket is on its way in."""
@@ -100,6 +107,31 @@ class Crowd:
         self._members.discard(member)
         self._gate.release()
         self._changed.set()
+
+    def owe(self, member: Member) -> None:
+        """What the member has to say is written once all that can be read has been read.
+
+        Written one by one, each answer would wake a client that has gone to sleep since the last
+        one; that took a third of the kernel's time (64 connections, 2026-11-24). Where nobody else
+        was found to wait, the next answers go at once: waiting costs a turn of the loop.
+        """
+        debtors = self._debtors
+        if self._alone:
+            self._alone -= 1
+            member.flush()
+            return
+        if not debtors:
+            self._loop.call_soon(self._pay)
+        debtors.append(member)
+        if len(debtors) == TOGETHER:
+            self._pay()
+
+    def _pay(self) -> None:
+        debtors, self._debtors = self._debtors, []
+        if len(debtors) == 1:
+            self._alone = ALONE
+        for member in debtors:
+            member.flush()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` to its end, whatever becomes of its connection."""

@@ -16,8 +16,6 @@ from fifhir.ingress.gate import Gate, keep_alive
 from fifhir.scoreboard import Scoreboard, Slab
 from fifhir.tls import Door
 
-TOGETHER = 32  # connections whose answers are written together; the first waits for the last
-ALONE = 16  # answers written at once before we look again whether others wait
 LAST_CALL = 0.2  # of a drain, in which a connection that waits for nothing may begin once more
 RESERVE = 256  # descriptors for logs, stores and outgoing connections
 
@@ -46,12 +44,11 @@ class Server:
         self.now = loop.time()
         self.date = _date()
         self.held = 0
-        self._debtors: list[Connection] = []
-        self._alone = 0
         self._slab = slab
         self._board = board
         gate = Gate(loop, listener, limits.connections, self)
         self.crowd = Crowd(gate, slab, lambda: Connection(self), self, door)
+        self.owe = self.crowd.owe
         self._clock = loop.call_later(limits.tick, self._tick)
         keep_alive(listener, limits.write_timeout)
         gate.open()
@@ -66,33 +63,6 @@ class Server:
         self.application.retire()
         await self.crowd.drain(seconds, LAST_CALL * seconds)
         self._clock.cancel()
-
-    # A connection's side.
-
-    def owe(self, connection: Connection) -> None:
-        """What the connection has to say is written once all that can be read has been read.
-
-        Written one by one, each answer would wake a client that has gone to sleep since the last
-        one; that took a third of the kernel's time (64 connections, 2026-11-24). Where nobody else
-        was found to wait, the next answers go at once: waiting costs a turn of the loop.
-        """
-        debtors = self._debtors
-        if self._alone:
-            self._alone -= 1
-            connection.flush()
-            return
-        if not debtors:
-            self.loop.call_soon(self._pay)
-        debtors.append(connection)
-        if len(debtors) == TOGETHER:
-            self._pay()
-
-    def _pay(self) -> None:
-        debtors, self._debtors = self._debtors, []
-        if len(debtors) == 1:
-            self._alone = ALONE
-        for connection in debtors:
-            connection.flush()
 
     # The crowd's side.
 

@@ -138,6 +138,7 @@ class Connection(asyncio.Protocol):
         """A peer that has shut down its side still gets the answers it waits for; not so in TLS."""
         self.half_closed = True
         self._hear_no_more()
+        self.flush()
         if self.lingering or not self.transport.can_write_eof():
             return False
         return bool(self.task or self.queue)
@@ -178,7 +179,8 @@ class Connection(asyncio.Protocol):
             else:
                 self.started = listener.now
                 self.task = listener.crowd.spawn(self._wait(message, reply))
-        self._flush()
+        if self.out:
+            listener.crowd.owe(self)
         if self.queue and self.writable and self.task is None:
             listener.loop.call_soon(self._settle)
 
@@ -193,7 +195,7 @@ class Connection(asyncio.Protocol):
             self.task = None
             self.started = math.inf
             self._end(message, reply)
-            self._flush()
+            self.flush()
             self._settle()
 
     def _end(self, message: bytes, reply: Reply) -> None:
@@ -207,7 +209,7 @@ class Connection(asyncio.Protocol):
         elif reply:
             self.out.append(reply)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """The answers there are so far are written together."""
         out, self.out = self.out, []
         if out and not (self.transport.is_closing() or self.lingering):
@@ -222,6 +224,7 @@ class Connection(asyncio.Protocol):
     def _leave(self) -> None:
         if self.lingering or self.transport.is_closing():
             return
+        self.flush()
         self.lingering = True
         self.since = self.listener.now
         if self.half_closed or not self.transport.can_write_eof():
