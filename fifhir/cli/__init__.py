@@ -10,6 +10,7 @@ import typer
 
 from fifhir.cli import (
     actions,
+    audit,
     config,
     demo,
     dlq,
@@ -45,6 +46,7 @@ app.command("serve", epilog=STATUSES)(serve.serve)
 app.command("demo", epilog=STATUSES)(demo.demo)
 app.command("status", epilog=STATUSES)(status.status)
 app.command("top", epilog=STATUSES)(status.top)
+app.command("audit", epilog=STATUSES)(audit.audit)
 app.command("version")(version.version)
 app.add_typer(validate.app, name="validate")
 app.add_typer(workflow.app, name="workflow")

@@ -76,7 +76,14 @@ def show(
     config: Config = None,
 ) -> None:
     """Everything about one dead letter but what is in it, or that as well."""
-    letter = ask(config, lambda store: store.get(id))
+
+    async def look(store: "Store") -> "DeadLetter | None":
+        found = await store.get(id)
+        if found and payload:
+            await store.audit(who(), "dlq show", {"id": id})
+        return found
+
+    letter = ask(config, look)
     if letter is None:
         print(f"there is no dead letter {id}", file=sys.stderr)
         raise typer.Exit(1)

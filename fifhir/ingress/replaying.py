@@ -103,7 +103,9 @@ class Replayer:
             if wanted.dry_run:
                 done.replayed = min(wanted.limit, await store.count(wanted.query()))
             else:
-                await store.audit(who, "dlq replay", msgspec.to_builtins(wanted))
+                asked = msgspec.to_builtins(wanted)
+                await store.audit(who, "dlq replay", asked)
+                self._log.info("audit", actor=who, action="dlq replay", **asked)
                 await self._try(store, wanted, done)
         except StoreError as fault:
             raise Problem(503, "store_unavailable", "The store does not answer.") from fault

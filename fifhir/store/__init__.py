@@ -174,6 +174,15 @@ class Count(Struct, frozen=True, kw_only=True):
     newest: float
 
 
+class Deed(Struct, frozen=True, kw_only=True):
+    """One row of the audit log: who did what when, in seconds since 1970."""
+
+    at: float
+    who: str
+    what: str
+    details: dict[str, object]
+
+
 ALL = Query()
 MOST_COUNTED = 10_000  # entries that wait; past that nobody needs to know how many more
 
@@ -287,6 +296,9 @@ class Store(Protocol):
 
     async def audit(self, who: str, what: str, details: Mapping[str, object]) -> None:
         """The audit log says so. `details` hold no field's value."""
+
+    async def audited(self, since: float, limit: int) -> list[Deed]:
+        """What the audit log says from then on, latest first."""
 
     async def rekey(self, tell: Callable[[int], None] = ...) -> int:
         """Everything is encrypted with the newest key; how many rows had another, or none."""

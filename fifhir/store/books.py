@@ -9,7 +9,18 @@ from typing import Protocol
 
 import msgspec
 
-from fifhir.store import ALL, Claim, Count, DeadLetter, Entry, Query, Recorded, Settlement, Taken
+from fifhir.store import (
+    ALL,
+    Claim,
+    Count,
+    DeadLetter,
+    Deed,
+    Entry,
+    Query,
+    Recorded,
+    Settlement,
+    Taken,
+)
 from fifhir.store.capacity import Capacity
 from fifhir.store.config import StoreSettings
 from fifhir.store.groups import MOST, MOST_BYTES, Common, Group, Signs
@@ -56,6 +67,7 @@ class Transactions(Protocol):
     async def put_back(self, taken: Sequence[Taken], /) -> None: ...
     async def purge(self, query: Query, /) -> int: ...
     async def audit(self, who: str, what: str, details: str, /) -> None: ...
+    async def audited(self, since: float, limit: int, /) -> list[Deed]: ...
     async def rekey(self, table: str, column: str, seal: Seal, /) -> int: ...
     async def keys_in_use(self) -> set[str]: ...
     async def forget(self, retention: float, window: float) -> None: ...
@@ -180,6 +192,9 @@ class Books:
 
     async def audit(self, who: str, what: str, details: Mapping[str, object]) -> None:
         await self._database.audit(who, what, msgspec.json.encode(details).decode())
+
+    async def audited(self, since: float, limit: int) -> list[Deed]:
+        return await self._database.audited(since, limit)
 
     async def rekey(self, tell: Callable[[int], None] = lambda some: None) -> int:
         changed = 0

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from fifhir.store import DeadLetter
+import msgspec
+
+from fifhir.store import DeadLetter, Deed
 from fifhir.store.sealing import Seal
 
 HEAD = (
@@ -48,3 +50,8 @@ def letter_of(row: Row, seal: Seal | None, seconds: Callable[[Any], float]) -> D
         first_failed_at=seconds(row["first_failed_at"]),
         last_failed_at=seconds(row["last_failed_at"]),
     )
+
+
+def deed_of(at: float, who: str, what: str, details: str) -> Deed:
+    """The entry of a row of `audit_log`."""
+    return Deed(at=at, who=who, what=what, details=msgspec.json.decode(details))

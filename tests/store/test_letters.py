@@ -171,3 +171,16 @@ def test_a_letter_that_is_kept_stays_with_whoever_took_it(opened: Store, do: Loo
     [again] = do(opened.take(ALL, 10, 60))
     assert again.letter.id == taken[0].letter.id
     assert do(opened.resolve(other))
+
+
+def test_the_audit_log_is_read_latest_first(opened: Store, do: Loop) -> None:
+    for number in range(3):
+        do(opened.audit("night shift", "purge", {"route": "lab", "letters": number}))
+    deeds = do(opened.audited(0.0, 2))
+    assert [(deed.who, deed.what) for deed in deeds] == [("night shift", "purge")] * 2
+    assert [deed.details for deed in deeds] == [
+        {"route": "lab", "letters": 2},
+        {"route": "lab", "letters": 1},
+    ]
+    assert abs(deeds[0].at - do(opened.now())) < 60
+    assert do(opened.audited(do(opened.now()) + 600, 2)) == []

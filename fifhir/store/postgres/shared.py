@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from fifhir.errors import StoreError
+from fifhir.store import Deed
 from fifhir.store.config import DAY, Database
 from fifhir.store.postgres import journal, letters
 from fifhir.store.postgres.session import Connection, Session
+from fifhir.store.rows import deed_of
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -55,6 +57,15 @@ async def _audit(db: Connection, who: str, what: str, details: str) -> None:
     await db.execute(insert, who, what, details)
 
 
+async def _audited(db: Connection, since: float, limit: int) -> list[Deed]:
+    rows = await db.fetch(
+        "SELECT extract(epoch FROM at)::float8, actor, action, details::text FROM audit_log "
+        "WHERE at >= to_timestamp($1) ORDER BY id DESC LIMIT $2",
+        *(since, limit),
+    )
+    return [deed_of(*row) for row in rows]
+
+
 async def _vacuum(db: Connection) -> None:
     await db.execute("VACUUM dlq_events")
 
@@ -86,6 +97,7 @@ class Shared:
     put_back = _writes(letters.put_back)
     purge = _writes(letters.purge)
     audit = _writes(_audit)
+    audited = _reads(_audited)
     rekey = _writes(letters.rekey)
     keys_in_use = _reads(letters.keys_in_use)
     _make_partition = _writes(journal.make_partition)

@@ -13,6 +13,8 @@ from time import time
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from fifhir.errors import StoreError
+from fifhir.store import Deed
+from fifhir.store.rows import deed_of
 from fifhir.store.sqlite import journal, letters
 from fifhir.store.sqlite.file import File
 
@@ -49,6 +51,14 @@ def _audit(db: Connection, who: str, what: str, details: str) -> None:
     db.execute("INSERT INTO audit_log (at, actor, action, details) VALUES (?, ?, ?, ?)", row)
 
 
+def _audited(db: Connection, since: float, limit: int) -> list[Deed]:
+    rows = db.execute(
+        "SELECT at, actor, action, details FROM audit_log WHERE at >= ? ORDER BY id DESC LIMIT ?",
+        (since, limit),
+    )
+    return [deed_of(*row) for row in rows]
+
+
 class Embedded:
     """The database in `folder`; nothing that is asked of it takes longer than `timeout` seconds."""
 
@@ -77,6 +87,7 @@ class Embedded:
     put_back = _writes(letters.put_back)
     purge = _writes(letters.purge)
     audit = _writes(_audit)
+    audited = _reads(_audited)
     rekey = _writes(letters.rekey)
     keys_in_use = _reads(letters.keys_in_use)
     _forget = _writes(journal.forget)
