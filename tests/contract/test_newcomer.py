@@ -47,13 +47,13 @@ def test_from_a_clone_to_a_replay_in_ten_minutes(tmp_path: Path) -> None:
         "FI_FHIR_DATA_DIR": str(tmp_path / "data"),
     }
     command = ["bash", "-euo", "pipefail", "-c", f"trap 'kill $(jobs -p)' ERR\n{script}"]
-    done = subprocess.run(
+    ended = subprocess.run(
         command, cwd=tmp_path, env=clean | given, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "is valid" in done.stdout
-    assert '"dlqId"' in done.stdout
-    assert "1 delivered" in done.stderr
+    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
+    assert "is valid" in ended.stdout
+    assert '"dlqId"' in ended.stdout
+    assert "1 delivered" in ended.stderr
     assert '"type":"patient_admit"' in (tmp_path / "received.txt").read_text()
 
 
