@@ -14,6 +14,7 @@ from fifhir.cli import (
     config,
     demo,
     dlq,
+    examples,
     fhir,
     findings,
     parse,
@@ -27,26 +28,21 @@ from fifhir.cli import (
 )
 from fifhir.errors import ConfigError, StoreError
 
-STATUSES = (
-    "Exit status: 0 fine, 1 something was found or failed, 2 wrong usage, 4 a database that must "
-    "not be used, 78 bad configuration."
-)
-
 app = typer.Typer(
     name="fi-fhir",
     help="HL7 v2 in, semantic events out.",
-    epilog=STATUSES,
+    epilog=examples.STATUSES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("parse", epilog=STATUSES)(parse.parse)
-app.command("trace", epilog=STATUSES)(trace.trace)
-app.command("serve", epilog=STATUSES)(serve.serve)
-app.command("demo", epilog=STATUSES)(demo.demo)
-app.command("status", epilog=STATUSES)(status.status)
-app.command("top", epilog=STATUSES)(status.top)
-app.command("audit", epilog=STATUSES)(audit.audit)
+app.command("parse")(parse.parse)
+app.command("trace")(trace.trace)
+app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
+app.command("status")(status.status)
+app.command("top")(status.top)
+app.command("audit")(audit.audit)
 app.command("version")(version.version)
 app.add_typer(validate.app, name="validate")
 app.add_typer(workflow.app, name="workflow")
@@ -56,6 +52,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(actions.listing, name="list")
 app.add_typer(actions.docs, name="docs")
+examples.add(app)
 
 
 @app.callback(invoke_without_command=True)

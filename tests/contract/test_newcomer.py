@@ -35,9 +35,9 @@ def test_from_a_clone_to_a_replay_in_ten_minutes(tmp_path: Path) -> None:
     """Setting up takes its minute or two before; that is the test of `make run` (.ci)."""
     api, operations, receiver = map(str, free_ports(3))
     script = "\n".join(BLOCKS).replace("8080", api).replace("8099", receiver)
-    for done, instead in (("make setup\n", ""), (". .venv/bin/activate\n", "")):
-        assert done in script
-        script = script.replace(done, instead)
+    for there in ("make setup\n", ". .venv/bin/activate\n"):
+        assert there in script
+        script = script.replace(there, "")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     clean = {name: text for name, text in os.environ.items() if not name.startswith("FI_FHIR_")}
     given = {

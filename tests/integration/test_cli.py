@@ -1,10 +1,16 @@
 """The command line as a whole: statuses, what it imports, what it says."""
 
+import contextlib
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
+
+from fifhir.cli import app
+from fifhir.cli.examples import EXAMPLES
 
 
 def fi_fhir(*words: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -103,3 +109,22 @@ def test_serve_refuses_a_bad_configuration_with_status_78(
     assert done.returncode == 78
     assert told.replace("CONFIG", str(config)) in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_every_help_ends_with_an_example_that_would_be_understood(name: str) -> None:
+    """The words of the example are the command's: options it has, of its own spelling."""
+    command = typer.main.get_command(app)
+    with contextlib.ExitStack() as stack:
+        context = stack.enter_context(command.make_context("fi-fhir", [], resilient_parsing=True))
+        for word in name.split():
+            inner = getattr(context.command, "get_command")(context, word)  # noqa: B009 - a group
+            assert inner, name
+            made = inner.make_context(word, [], parent=context, resilient_parsing=True)
+            context = stack.enter_context(made)
+    epilog = context.command.epilog or ""
+    assert epilog.startswith(f"Example: fi-fhir {name}")
+    assert "Exit status: 0" in epilog
+    known = {each for option in context.command.params for each in option.opts}
+    given = re.findall(r" (--?[a-z-]+)", EXAMPLES[name])
+    assert set(given) <= known
