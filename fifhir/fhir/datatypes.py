@@ -221,8 +221,8 @@ def identifier_system(identifier: Json, _: Maker) -> str | None:
 
 
 def numbered(kind: str, value: Any, _: Maker) -> list[Json] | None:
-    """A bare number of a kind (HL70203) as an Identifier."""
-    if not isinstance(value, str) or not (number := value.strip()):
+    """A number of a kind (HL70203) as an Identifier: what stands first in its field."""
+    if not isinstance(value, str) or not (number := value.partition("^")[0].strip()):
         return None
     found: Json = {"type": CONCEPTS["identifier_type"][kind]} if kind else {}
     if kind in IDENTIFIER_SYSTEMS:
