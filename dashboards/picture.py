@@ -77,7 +77,7 @@ class Destination:
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 results = self.path == "/results"
-                time.sleep(0.012 if results else 0.004)
+                time.sleep(0.005 if results else 0.003)
                 self.send_response(503 if mine.down and not results else 200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -190,7 +190,7 @@ def posting(port: int, began: float) -> None:
         body = ADT.format(id=number) if number % 60 else "MSH|"
         client.request("POST", "/api/v1/workflow", body, {"Content-Type": "application/hl7-v2"})
         client.getresponse().read()
-        time.sleep(0.012 + 0.006 * math.sin(passed / 9))
+        time.sleep(0.02 + 0.009 * math.sin(passed / 9))
     client.close()
 
 
@@ -204,7 +204,7 @@ def framing(port: int, began: float) -> None:
             answer = b""
             while not answer.endswith(b"\x1c\r"):
                 answer += sock.recv(65536)
-            time.sleep(0.016 + 0.008 * math.cos(passed / 14))
+            time.sleep(0.026 + 0.012 * math.cos(passed / 14))
 
 
 class Line(NamedTuple):
@@ -299,53 +299,82 @@ def stat(panel: dict[str, Any], lines: list[Line], x: float, y: float, width: fl
 
 def chart(panel: dict[str, Any], lines: list[Line], x: float, y: float, width: float) -> str:
     """Return a tile with a line for each series, its axes and its legend."""
-    kind = panel["fieldConfig"]["defaults"]["unit"]
+    defaults = panel["fieldConfig"]["defaults"]
     left, top = x + LEFT, y + TOP
     wide, high = width - LEFT - 12, CHART - TOP - BOTTOM - LEGEND
-    points = [point for line in lines for point in line.points] or [(0.0, 0.0), (1.0, 0.0)]
-    begin, end = min(at for at, _ in points), max(at for at, _ in points)
-    most = rounded(max(value for _, value in points))
+    room = Room(left, top, wide, high, *axis(lines, "min" not in defaults))
     parts = [box(x, y, width, CHART), words(x + 12, y + 22, panel["title"], 13, INK, "500")]
-    for step in range(5):
-        level = top + high - high * step / 4
+    for value in room.marks:
+        level = room.y(value)
         parts += [
             f'<path d="M{left:.1f} {level:.1f}h{wide:.1f}" stroke="{EDGE}" stroke-width="1"/>',
-            words(left - 6, level + 4, unit(most * step / 4, kind), 11, FAINT, anchor="end"),
+            words(left - 6, level + 4, unit(value, defaults["unit"]), 11, FAINT, anchor="end"),
         ]
-    for second in range(0, int(end - begin) + 1, 30):
-        at = left + wide * second / max(1.0, end - begin)
+    for second in range(0, int(room.end - room.begin) + 1, 30):
+        at = room.x(room.begin + second)
         parts.append(words(at, top + high + 15, f"{second} s", 11, FAINT, anchor="middle"))
-    place = left + 2
+    place = x + 14
     for number, line in enumerate(lines):
         colour = COLOURS[number % len(COLOURS)]
-        parts.append(curve(line.points, (begin, end, most), (left, top, wide, high), colour))
         label = line.name.replace("http://", "")
         parts += [
-            f'<rect x="{place:.1f}" y="{y + CHART - 17:.1f}" width="12" height="4" rx="2" '
+            curve(line.points, room, colour),
+            f'<rect x="{place:.1f}" y="{y + CHART - 17:.1f}" width="10" height="4" rx="2" '
             f'fill="{colour}"/>',
-            words(place + 17, y + CHART - 11, label, 11, INK),
+            words(place + 14, y + CHART - 11, label, 11, INK),
         ]
-        place += 17 + 6.2 * len(label) + 14
+        place += 14 + 5.9 * len(label) + 10
     return "".join(parts)
 
 
-def curve(
-    points: list[tuple[float, float]],
-    scale: tuple[float, float, float],
-    room: tuple[float, float, float, float],
-    colour: str,
-) -> str:
-    """Return one line over a shade of itself."""
-    (begin, end, most), (x, y, width, height) = scale, room
-    seen = [
-        (x + width * (at - begin) / max(1.0, end - begin), y + height * (1 - value / most))
-        for at, value in points
-    ]
+class Room(NamedTuple):
+    """Where a chart is drawn, and what of time and number lies in it."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    begin: float
+    end: float
+    marks: tuple[float, ...]
+    is_log: bool
+
+    def x(self, at: float) -> float:
+        """Where a moment lies."""
+        return self.left + self.width * (at - self.begin) / max(1.0, self.end - self.begin)
+
+    def y(self, value: float) -> float:
+        """Where a number lies; nothing falls out of the chart."""
+        low, most = self.marks[0], self.marks[-1]
+        if self.is_log:
+            share = math.log(max(value, low) / low) / math.log(most / low)
+        else:
+            share = (value - low) / (most - low)
+        return self.top + self.height * (1 - min(share, 1.0))
+
+
+def axis(lines: list[Line], is_log: bool) -> tuple[float, float, tuple[float, ...], bool]:
+    """Return when a chart begins and ends, the numbers at its side, and how they are spread."""
+    points = [point for line in lines for point in line.points] or [(0.0, 0.0), (1.0, 1.0)]
+    begin, end = min(at for at, _ in points), max(at for at, _ in points)
+    most = max(value for _, value in points)
+    if not is_log:
+        top = rounded(most)
+        return begin, end, tuple(top * step / 4 for step in range(5)), False
+    least = min((value for _, value in points if value > 0), default=most)
+    powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
+    return begin, end, tuple(10.0**power for power in powers), True
+
+
+def curve(points: list[tuple[float, float]], room: Room, colour: str) -> str:
+    """Return one line, over a shade of itself unless the axis has no foot to stand on."""
+    seen = [(room.x(at), room.y(value)) for at, value in points]
     path = "L".join(f"{across:.1f} {down:.1f}" for across, down in seen)
-    floor = f"L{seen[-1][0]:.1f} {y + height:.1f}L{seen[0][0]:.1f} {y + height:.1f}Z"
+    foot = room.top + room.height
+    floor = f"L{seen[-1][0]:.1f} {foot:.1f}L{seen[0][0]:.1f} {foot:.1f}Z"
+    shade = "" if room.is_log else f'<path d="M{path}{floor}" fill="{colour}" opacity="0.10"/>'
     return (
-        f'<path d="M{path}{floor}" fill="{colour}" opacity="0.10"/>'
-        f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.6" '
+        f'{shade}<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.6" '
         'stroke-linejoin="round"/>'
     )
 

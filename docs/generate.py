@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable, Iterator
 from inspect import getdoc
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from msgspec import NODEFAULT, Struct, inspect
 
 from fifhir import config, effective, event, schema, tables
 from fifhir.cel.functions import GLOBALS, MEMBERS
 from fifhir.cel.values import TYPES
+from fifhir.cli import app
 from fifhir.families import (
     ASKED,
     BREAKER_STATES,
@@ -265,6 +266,59 @@ def metric_labels() -> Iterator[str]:
         yield row(name, " ".join(f"`{each}`" for each in known))
 
 
+def commands() -> Iterator[str]:
+    """Yield every command with its arguments and options, as `--help` has them."""
+    from typer.main import get_command  # noqa: PLC0415 - only this page needs it
+
+    yield from command(get_command(app), ("fi-fhir",))
+
+
+def command(found: Any, words: tuple[str, ...]) -> Iterator[str]:
+    """Yield one command, then those within it."""
+    inner = getattr(found, "commands", {})
+    yield f"\n{'#' * min(len(words) + 1, 4)} {' '.join(words)}\n"
+    yield paragraphs(found.help or found.short_help or "")
+    shown = [each for each in found.params if each.name != "help" and not each.hidden]
+    if inner:
+        yield "\n" + "  ".join(f"[`{name}`](#{anchor((*words, name))})" for name in inner)
+    elif shown:
+        yield ""
+        yield from header("argument or option", "default", "meaning")
+        for each in shown:
+            yield row(f"`{spelled(each)}`", preset(each), getattr(each, "help", None) or "")
+    for name, each in inner.items():
+        yield from command(each, (*words, name))
+
+
+def paragraphs(text: str) -> str:
+    """Return a help text as Markdown."""
+    return "\n\n".join(" ".join(part.split()) for part in text.replace("\b", "").split("\n\n"))
+
+
+def spelled(found: Any) -> str:
+    """Return how an argument or an option is written."""
+    if found.param_type_name == "argument":
+        name = (found.metavar or found.name or "").upper()
+        return name if found.required else f"[{name}]"
+    names = ", ".join((*found.opts, *found.secondary_opts))
+    return names if found.is_flag else f"{names} {found.name.strip('_').replace('_', '-').upper()}"
+
+
+def preset(found: Any) -> str:
+    """Return the value that counts if none is given."""
+    if found.required:
+        return "required"
+    value = found.default
+    if callable(value) or value in (None, "", (), [], False):
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def anchor(words: tuple[str, ...]) -> str:
+    """Return the name that a heading of these words has in its page."""
+    return "-".join(words).replace(" ", "-").lower()
+
+
 def header(*titles: str) -> Iterator[str]:
     """Yield the head of a table."""
     yield row(*titles)
@@ -321,6 +375,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "events": events,
     "profiles": profiles,
     "triggers": triggers,
+    "commands": commands,
     "metrics": metrics,
     "metric_labels": metric_labels,
     "findings": findings,

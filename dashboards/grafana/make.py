@@ -27,6 +27,8 @@ class Panel(NamedTuple):
     queries: tuple[tuple[str, str], ...]
     steps: tuple[tuple[float, str], ...] = ()
     link: str = ""
+    log: bool = False
+    """Whether its axis is logarithmic: what lies far apart is to be seen together."""
 
 
 def quantiles(*shares: float) -> tuple[tuple[str, str], ...]:
@@ -94,12 +96,14 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Where the time of a usual message goes: parse is CPU, store a disk, deliver others.",
             stages(0.5),
             link="high-latency",
+            log=True,
         ),
         Panel(
             *("A message by stage, p99", "timeseries", "s", 12),
             "The stage that grew is the one to look at. journal: they come faster than they go.",
             stages(0.99),
             link="high-latency",
+            log=True,
         ),
         Panel(
             *("HTTP answers by status", "timeseries", "ops", 8),
@@ -369,6 +373,7 @@ def panel(made: Panel, number: int, x: int, y: int) -> dict[str, Any]:
     """Return one panel in Grafana's words."""
     steps = made.steps or ((0, "text" if made.kind == "stat" else "green"),)
     data = {"type": "prometheus", "uid": "${datasource}"}
+    scale = {"scaleDistribution": {"type": "log", "log": 10}} if made.log else {}
     table = {"format": "table", "instant": True} if made.kind == "table" else {}
     return {
         "id": number,
@@ -381,8 +386,8 @@ def panel(made: Panel, number: int, x: int, y: int) -> dict[str, Any]:
         "fieldConfig": {
             "defaults": {
                 "unit": made.unit,
-                "min": 0,
-                "custom": {"fillOpacity": 10, "showPoints": "never"}
+                **({} if made.log else {"min": 0}),
+                "custom": {"fillOpacity": 10, "showPoints": "never"} | scale
                 if made.kind == "timeseries"
                 else {},
                 "color": {"mode": "thresholds" if made.kind == "stat" else "palette-classic"},
