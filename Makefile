@@ -15,7 +15,7 @@ ACCOUNT := $(BIN)/python -m pytest -q -s -m slow -o faulthandler_timeout=0 tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench tune fhir-coverage fhir-judge fuzz account soak docs deploy-tools setup ext clean lock
+.PHONY: help run test check bench tune fhir-coverage fhir-judge fuzz account soak docs site deploy-tools setup ext clean lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,7 @@ check: ext ## format, lint, types, import floors, spelling, generated pages
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/site.py --check
 	$(BIN)/python dashboards/grafana/make.py --check
 
 bench: $(VENV)/.bench ## benchmarks beside other parsers and servers: a table and a chart
@@ -59,6 +60,9 @@ brokers: build/kafka/.fetched ## a broker of Kafka for tests/queues, with Maven 
 docs: ext ## write the parts of docs/ that follow from the code
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python dashboards/grafana/make.py
+
+site: $(VENV)/.site ## the documentation as web pages in build/site, every link of them followed
+	@$(BIN)/python docs/site.py
 
 setup: ext ## .venv with the locked dependencies and the project in place
 	@echo "ready: $(BIN)/fi-fhir"
@@ -85,6 +89,7 @@ lock: ## requirements/*.txt anew from pyproject.toml and requirements/*.in
 	$(COMPILE) -o requirements/bench.txt requirements/bench.in
 	$(COMPILE) -o requirements/fuzz.txt requirements/fuzz.in
 	$(COMPILE) -c requirements/dev.txt -o requirements/deploy.txt requirements/deploy.in
+	$(COMPILE) -c requirements/dev.txt -o requirements/site.txt requirements/site.in
 
 # What a machine may lack, all of it in one answer and before anything is downloaded.
 define PREFLIGHT
@@ -121,6 +126,11 @@ $(VENV)/.locked: requirements/dev.txt | $(BIN)/python
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.built
 	@echo "installing the peers that requirements/bench.txt locks"
 	@$(INSTALL) --require-hashes -r requirements/bench.txt
+	@touch $@
+
+$(VENV)/.site: requirements/site.txt $(VENV)/.built
+	@echo "installing what requirements/site.txt locks to build the site"
+	@$(INSTALL) --require-hashes -r requirements/site.txt
 	@touch $@
 
 $(VENV)/.deploy: requirements/deploy.txt $(VENV)/.built

@@ -321,9 +321,9 @@ def chart(panel: dict[str, Any], lines: list[Line], x: float, y: float, width: f
             curve(line.points, room, colour),
             f'<rect x="{place:.1f}" y="{y + CHART - 17:.1f}" width="10" height="4" rx="2" '
             f'fill="{colour}"/>',
-            words(place + 14, y + CHART - 11, label, 11, INK),
+            words(place + 13, y + CHART - 11, label, 11, INK),
         ]
-        place += 14 + 5.9 * len(label) + 10
+        place += 13 + 5.8 * len(label) + 6
     return "".join(parts)
 
 

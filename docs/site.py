@@ -18,7 +18,7 @@ DOCS, SOURCE, SITE = ROOT / "docs", ROOT / "build/site-source", ROOT / "build/si
 REPOSITORY = "https://gitlab.flexinfer.ai/libs/fi-fhir/-/blob/main/"
 LINK = re.compile(r"(\]\()(?!https?:|#|mailto:)([^)\s#]+)(#[^)\s]+)?\)")
 PAGES = {
-    "Start": ("index.md",),
+    "Start": ("index.md", "getting-started.md"),
     "Use": (
         *("events.md", "http.md", "mllp.md", "ingest.md", "workflows.md", "profiles.md", "fhir.md"),
         "parser-decisions.md",
