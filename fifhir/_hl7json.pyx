@@ -7,7 +7,8 @@ What it does is specified by `_hl7json_py.py`: byte for byte what msgspec makes 
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
-from libc.string cimport memchr, memcmp, memcpy
+from libc.stdint cimport uint64_t
+from libc.string cimport memchr, memcpy
 
 from fifhir._hl7parse cimport (
     Bytes,
@@ -61,12 +62,13 @@ from fifhir._hl7plan cimport (
     Tour,
     Walk,
     enter_field,
+    entry_of,
     fifhir_failed,
     has_word,
     is_wanted,
-    lacking,
     locate,
     locate_whole,
+    lowest,
     next_item,
     plain_date,
     rare_date,
@@ -74,6 +76,7 @@ from fifhir._hl7plan cimport (
     value_of,
     walk,
     walk_on,
+    worthwhile,
 )
 
 from fifhir import nm
@@ -87,6 +90,7 @@ cdef extern from "Python.h":
 cdef struct Page:       # what one walk writes
     Run run
     PyObject* out           # the JSON written so far: a bytes object with room to spare
+    char* text              # its bytes
     Py_ssize_t used, room
     const char* limit       # behind the last byte of what the message lies in
 
@@ -103,18 +107,24 @@ cdef int _reserve(Page* p, Py_ssize_t more) except -1:
         if _PyBytes_Resize(&p.out, room) < 0:
             p.out = NULL
             return fifhir_failed()
-        p.room = room
+        p.text, p.room = PyBytes_AS_STRING(<object>p.out), room
     return 0
 
 
 cdef inline char* _here(Page* p) noexcept:
-    return PyBytes_AS_STRING(<object>p.out) + p.used
+    return p.text + p.used
 
 
 cdef inline void _copy(char* out, const char* at, Py_ssize_t size, const char* limit) noexcept:
-    """Copy `size` bytes; short ones as a whole block, where the source has one before `limit`."""
-    if size <= SHORT and limit - at >= SHORT:
+    """Copy `size` bytes; few as whole blocks, which reach no further than the source's `limit`."""
+    if size <= SHORT:
+        if limit - at >= SHORT:
+            memcpy(out, at, SHORT)
+        else:
+            memcpy(out, at, size)
+    elif size <= 2 * SHORT:
         memcpy(out, at, SHORT)
+        memcpy(out + size - SHORT, at + size - SHORT, SHORT)
     else:
         memcpy(out, at, size)
 
@@ -127,10 +137,22 @@ cdef inline int _put(Page* p, const char* at, Py_ssize_t size) except -1:
     return 1
 
 
+cdef inline int _put_short(Page* p, const char* at, Py_ssize_t size) except -1:
+    """The same of what has a whole block to copy from."""
+    if p.used + size + SHORT > p.room:
+        _reserve(p, size + SHORT)
+    _copy(_here(p), at, size, at + SHORT)
+    p.used += size
+    return 1
+
+
 cdef inline int _put_key(Page* p, Node* kid) except -1:
-    if p.used + kid.key.size + SHORT > p.room:
-        _reserve(p, kid.key.size + SHORT)
-    _copy(_here(p), kid.key.at, kid.key.size, kid.key.at + kid.key_room)
+    if p.used + kid.key.size + 2 * SHORT > p.room:
+        _reserve(p, kid.key.size + 2 * SHORT)
+    if kid.key.size <= 2 * SHORT:
+        memcpy(_here(p), kid.key.at, 2 * SHORT)
+    else:
+        memcpy(_here(p), kid.key.at, kid.key.size)
     p.used += kid.key.size
     return 1
 
@@ -170,14 +192,57 @@ cdef int _put_object(Page* p, object text) except -1:
     return _put_escaped(p, <Bytes>at, size) if size else 0
 
 
+cdef Py_ssize_t _unescaped(Table* t, Bytes at, Py_ssize_t size, unsigned char* out) noexcept nogil:
+    """Replace what stands for a delimiter; 0 if there are other escapes, or lone ones."""
+    cdef Py_ssize_t i = 0, n = 0
+    cdef unsigned char found
+    while i < size:
+        found = at[i]
+        if found == t.escape:
+            if i + 2 >= size or at[i + 2] != t.escape:
+                return 0
+            found = _delimiter(t, at[i + 1])
+            if found == 0:
+                return 0
+            i += 2
+        out[n] = found
+        n, i = n + 1, i + 1
+    return n
+
+
+cdef inline unsigned char _delimiter(Table* t, unsigned char letter) noexcept nogil:
+    if letter == 84:  # T
+        return t.subcomponent
+    if letter == 83:  # S
+        return t.component
+    if letter == 70:  # F
+        return t.field
+    if letter == 82:  # R
+        return t.repetition
+    return t.escape if letter == 69 else 0  # E
+
+
+cdef int _put_special(Page* p, Bytes at, Py_ssize_t size) except -1:
+    """A text that may be null, or hold escapes or what JSON does not hold as it is."""
+    cdef Table* t = p.run.table
+    cdef unsigned char plain[256]
+    cdef Py_ssize_t n
+    if size == 2 and at[0] == 34 and at[1] == 34:
+        return _put(p, b"null", 4)
+    if memchr(at, t.escape, size) == NULL:
+        return _put_escaped(p, at, size)
+    n = _unescaped(t, at, size, plain) if size <= 256 else 0
+    if n:
+        return _put_escaped(p, plain, n)
+    return _put_object(p, text_of(t, p.run.tokens, at, at + size))
+
+
 cdef inline int _put_text(Page* p, Bytes at, Bytes end) except -1:
     cdef Table* t = p.run.table
     cdef Py_ssize_t size = end - at
     cdef char* out
     if at - t.base < t.opened or is_special(t, at, end):
-        if memchr(at, t.escape, size) != NULL or (size == 2 and at[0] == 34 and at[1] == 34):
-            return _put_object(p, text_of(t, p.run.tokens, at, end))
-        return _put_escaped(p, at, size)
+        return _put_special(p, at, size)
     if p.used + size + 2 + SHORT > p.room:
         _reserve(p, size + 2 + SHORT)
     out = _here(p)
@@ -240,8 +305,17 @@ cdef int _write_ordinal(Page* p, Frame* f, Node* node) except -1:
     found = value_of(&p.run, f, node)
     if found is <object>node.default:
         return 0
-    digits = str(found).encode()
-    return _put(p, PyBytes_AS_STRING(digits), PyBytes_GET_SIZE(digits))
+    return _put_count(p, found)
+
+
+cdef int _put_count(Page* p, Py_ssize_t count) except -1:
+    cdef char digits[20]
+    cdef int n = 20
+    while n == 20 or count:
+        n -= 1
+        digits[n] = 48 + count % 10
+        count //= 10
+    return _put(p, digits + n, 20 - n)
 
 
 cdef Py_ssize_t _plain_number(Bytes at, Py_ssize_t size) noexcept nogil:
@@ -333,7 +407,10 @@ cdef int _write_first(Page* p, Frame* f, Node* node) except -1:
     cdef Py_ssize_t before = p.run.valued, start = p.used
     cdef int i, wrote
     for i in range(node.n):
-        wrote = _write(p, f, &node.kids[i])
+        if node.kids[i].kind == TEXT:
+            wrote = _write_text(p, f, &node.kids[i])
+        else:
+            wrote = _write(p, f, &node.kids[i])
         if p.run.valued > before:
             return wrote
         p.used = start  # a default is no value
@@ -365,33 +442,29 @@ cdef int _write_must(Page* p, Frame* f, Node* node) except -1:
 cdef int _write_mapped(Page* p, Frame* f, Node* node) except -1:
     cdef Bytes at, end
     cdef Entry* entry
-    cdef int i
     if not locate(&p.run, f, node, &at, &end):
         return _put(p, node.absent.at, node.absent.size) if node.absent.size > 2 else 0
     if is_special(p.run.table, at, end):  # a code is looked up as it reads, not as it was sent
         return _write_built(p, f, node)
     p.run.valued += 1
-    for i in range(node.n):
-        entry = &node.entries[i]
-        if entry.sent.size == end - at and memcmp(entry.sent.at, at, end - at) == 0:
-            return _put(p, entry.meant.at, entry.meant.size)
-    return _put_text(p, at, end)
+    entry = entry_of(node, at, end - at)
+    if entry == NULL:
+        return _put_text(p, at, end)
+    return _put_short(p, entry.meant.at, entry.meant.size)
 
 
 cdef int _write_known(Page* p, Frame* f, Node* node) except -1:
     cdef Bytes at, end
     cdef Entry* entry
-    cdef int i
     if not locate(&p.run, f, node, &at, &end):
         return 0
     if is_special(p.run.table, at, end):
         return _write_built(p, f, node)
-    for i in range(node.n):
-        entry = &node.entries[i]
-        if entry.sent.size == end - at and memcmp(entry.sent.at, at, end - at) == 0:
-            p.run.valued += 1
-            return _put(p, entry.meant.at, entry.meant.size)
-    return 0
+    entry = entry_of(node, at, end - at)
+    if entry == NULL:
+        return 0
+    p.run.valued += 1
+    return _put_short(p, entry.meant.at, entry.meant.size)
 
 
 cdef int _write_struct(Page* p, Frame* f, Node* node) except -1:
@@ -410,44 +483,41 @@ cdef int _write_struct(Page* p, Frame* f, Node* node) except -1:
 
 
 cdef int _write_fields(Page* p, Frame* f, Node* node) except -1:
+    """Each key comes with a comma before it; the first one's is where the brace belongs."""
     cdef Py_ssize_t before = p.run.valued, start = p.used, at
+    cdef uint64_t todo = worthwhile(&p.run, f, node.shape)
     cdef Bytes text, end
     cdef Node* kid
-    cdef int i = 0, skipped, wrote
-    _put(p, node.opening.at, node.opening.size)
-    while i < node.n:
-        kid = &node.kids[i]
-        if kid.run:
-            skipped = lacking(&p.run, f, kid)
-            if skipped:
-                i += skipped
-                continue
-        i += 1
+    if node.opening.size:
+        _put(p, node.opening.at, node.opening.size)
+    while todo:
+        kid = &node.kids[lowest(todo)]
+        todo &= todo - 1
         at = p.used
         if kid.kind == TEXT:
             if locate(&p.run, f, kid, &text, &end):
                 p.run.valued += 1
                 _put_key(p, kid)
-                wrote = _put_text(p, text, end)
-            elif kid.absent.size:
-                _put_key(p, kid)
-                wrote = 0
-            else:
+                if _put_text(p, text, end):
+                    continue
+            elif kid.absent.size == 0:
                 continue
+            else:
+                _put_key(p, kid)
         else:
             _put_key(p, kid)
-            wrote = _write(p, f, kid)
-        if not wrote:
-            if kid.absent.size == 0:
-                p.used = at
+            if _write(p, f, kid):
                 continue
+        if kid.absent.size:
             _put(p, kid.absent.at, kid.absent.size)
-        _put(p, b",", 1)
-    if p.run.valued == before and <object>node.default is not None:
+        else:
+            p.used = at
+    if p.run.valued == before and not node.bare:
         p.used = start
         return 0
-    if (_here(p) - 1)[0] == 44:
-        p.used -= 1
+    if p.used == start:
+        return _put(p, b"{}", 2)
+    p.text[start] = 123
     return _put(p, b"}", 1)
 
 
@@ -524,6 +594,7 @@ cdef tuple written(Plan plan, Tokens tokens, tuple given, zone):
     page.out = PyBytes_New(NULL, page.room)
     if page.out == NULL:
         raise MemoryError
+    page.text = PyBytes_AS_STRING(<object>page.out)
     try:
         _write(&page, &frame, plan.root)
         if _PyBytes_Resize(&page.out, page.used) < 0:

@@ -7,7 +7,7 @@ A reader stays between two offsets of the table, so none of them checks a bound 
 
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 
 cdef extern from "Python.h":
@@ -25,6 +25,7 @@ cdef struct Segment:
     Py_ssize_t count      # its fields, the name counted
     uint32_t name         # its name, if that has three letters
     bint header           # MSH, BHS, FHS: field 1 is the delimiter itself
+    uint64_t filled       # what `filled_fields` tells, once it has been asked
 
 cdef struct Table:
     Bytes base
@@ -94,6 +95,21 @@ cdef inline bint find_field(
 cdef inline Py_ssize_t first_stop(Table* t, Segment* s, Py_ssize_t n) noexcept nogil:
     """Which stop comes first behind the beginning of a field that `_field` found."""
     return t.fields[s.first + n - s.header] + 1
+
+
+cdef inline uint64_t filled_fields(Table* t, Segment* s) noexcept nogil:
+    """Bits of the fields that have bytes in them; 0 is the name, and 63 all from there on."""
+    cdef Py_ssize_t n, at, end
+    if s.filled:
+        return s.filled
+    s.filled = 7 if s.header else 1
+    at = t.stops[t.fields[s.first + 1]] if s.count > 1 else s.end
+    for n in range(1, s.count):
+        end = t.stops[t.fields[s.first + n + 1]] if n + 1 < s.count else s.end
+        if at + 1 < end:
+            s.filled |= <uint64_t>1 << min(n + s.header, 63)
+        at = end
+    return s.filled
 
 
 cdef inline Bytes sought(Bytes at, Bytes end, unsigned char delimiter) noexcept nogil:

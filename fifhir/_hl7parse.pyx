@@ -157,6 +157,7 @@ cdef int _end(Table* t, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     s.start, s.end, s.first, s.count = start, end, first, t.used - first
     s.name = packed(t.base + start, (t.stops[t.fields[first + 1]] if s.count > 1 else end) - start)
     s.header = s.name == MSH or s.name == BHS or s.name == FHS
+    s.filled = 0
     t.odd += not (s.name and _is_name(t.base + start))
     t.count += 1
     return 0

@@ -11,9 +11,9 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from cpython.weakref cimport PyWeakref_NewRef
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
 from fifhir._hl7parse cimport (
     Bytes,
@@ -69,6 +69,7 @@ cdef class _Compiler:
 
     cdef _address(self, Node* into, tuple address):
         into.slot, into.field, into.component, into.subcomponent = address
+        into.leading = into.field > 0 and into.component == 1 and into.subcomponent == 1
 
     cdef _kids(self, Node* into, object nodes):
         if len(nodes) > WIDTH:
@@ -81,13 +82,14 @@ cdef class _Compiler:
             self.compile(&into.kids[i], node)
 
     cdef _entries(self, Node* into, list pairs):
-        into.n = <short>len(pairs)
-        into.entries = <Entry*>calloc(max(into.n, 1), sizeof(Entry))
+        into.known = <short>len(pairs)
+        into.entries = <Entry*>calloc(max(into.known, 1), sizeof(Entry))
         if into.entries == NULL:
             raise MemoryError
         for i, (sent, meant) in enumerate(pairs):
             into.entries[i].sent = self._chars(sent)
-            into.entries[i].meant = self._chars(meant)
+            into.entries[i].meant = self._chars(meant.ljust(SHORT))
+            into.entries[i].meant.size = len(meant)
 
     cdef _group(self, Node* into, tuple group):
         names, followers, inherits, behind, until, slots, ahead, reach = group
@@ -104,26 +106,8 @@ cdef class _Compiler:
         into.group.apart, into.group.single = reach == "apart", reach == "single"
 
     cdef compile(self, Node* into, tuple node):
-        cdef int kind = _KINDS[node[0]]
-        into.kind = kind
-        self._compile_node(into, kind, node)
-        if kind in (TEXT, WHOLE, LINES, DATE, TIME, INSTANT, NUMBER, EXACT, PICK, REPEAT, REST):
-            into.direct = into.field > 0
-        elif kind == STRUCT:
-            into.direct = into.placed and into.field > 0
-        elif kind == FIRST:
-            self._compile_first(into)
-
-    cdef _compile_first(self, Node* into):
-        """Alternatives in one field are as direct as each of them."""
-        cdef int i
-        for i in range(into.n):
-            if not into.kids[i].direct or into.kids[i].field != into.kids.field:
-                return
-            if into.kids[i].slot != into.kids.slot:
-                return
-        if into.n:
-            into.slot, into.field, into.direct = into.kids.slot, into.kids.field, True
+        into.kind = _KINDS[node[0]]
+        self._compile_node(into, into.kind, node)
 
     cdef _compile_node(self, Node* into, int kind, tuple node):
         into.default = self._keep(node[len(node) - 1])
@@ -137,7 +121,7 @@ cdef class _Compiler:
             into.slot = node[1]
         elif kind == IS:
             self._address(into, node[1])
-            into.object = self._keep(tuple(node[2]))
+            self._entries(into, [(each, b"") for each in node[2]])
         elif kind == ANY or kind == SUM:
             self._group(into, ((node[1],), (), (), (), (), (), (), ""))
             into.field = node[2]
@@ -163,8 +147,8 @@ cdef class _Compiler:
             self._kids(into, (node[2],))
         elif kind == GUARD or kind == UNLESS:
             self._address(into, node[1])
-            into.object = self._keep(tuple(node[2]))
             self._kids(into, (node[3],))
+            self._entries(into, [(each, b"") for each in node[2]])
         else:  # PICK, REPEAT, REST
             self._address(into, node[1])
             self._kids(into, (node[2],))
@@ -187,7 +171,8 @@ cdef class _Compiler:
         self.kept.append(fields)
         into.object = self._keep(node[1])
         into.kids, into.n, into.shared = fields.root.kids, fields.root.n, True
-        into.least, into.opening = fields.root.least, fields.root.opening
+        into.shape, into.least = fields.root.shape, fields.root.least
+        into.opening, into.bare = fields.root.opening, node[4] is None
         if node[3] is not None:
             self._address(into, (node[3][0], node[3][1], 0, 0))
             into.placed = True
@@ -203,27 +188,122 @@ cdef class _Compiler:
             if i >= into.least:
                 default = cls.__struct_defaults__[i - into.least]
                 into.kids[i].firm = <object>into.kids[i].default is not default
-        for i in range(into.n):
-            into.kids[i].run = _run(&into.kids[i], into.n - i)
+
+    cdef _compile_shape(self, Node* into, tuple needs):
+        """Sort the kids by what they need; see `_needs`."""
+        cdef Shape* shape = <Shape*>calloc(1, sizeof(Shape))
+        if shape == NULL:
+            raise MemoryError
+        into.shape = shape
+        lanes = sorted({slot for each in needs if each for slot in each}, reverse=True)
+        shape.lanes = <Lane*>calloc(max(len(lanes), 1), sizeof(Lane))
+        if shape.lanes == NULL:
+            raise MemoryError
+        for slot in lanes:
+            fields = [(each or {}).get(slot, 0) for each in needs]
+            _compile_lane(&shape.lanes[shape.n], slot, fields)
+            shape.n += 1
+        for i, each in enumerate(needs):
+            if each is None or into.kids[i].absent.size or into.kids[i].firm:
+                shape.always |= <uint64_t>1 << <int>i
 
     cdef _compile_key(self, Node* kid, str name, bint needed):
         """What JSON holds of a field whatever the message: its key, and a default it must have."""
-        key = b"%s:" % _quoted(name)
-        kid.key = self._chars(key.ljust(SHORT))
-        kid.key_room = <short>kid.key.size
+        key = b",%s:" % _quoted(name)
+        kid.key = self._chars(key.ljust(2 * SHORT))
         kid.key.size = len(key)
         if needed and kid.absent.size == 0:
             kid.absent = self._chars(_absent(<object>kid.default))
 
 
-cdef short _run(Node* kid, int n) noexcept:
-    """How many kids in a row, this one first, are in its segment and no nearer to its begin."""
-    cdef short i = 0
-    while i < n and kid[i].direct and kid[i].absent.size == 0 and kid[i].slot == kid.slot:
-        if kid[i].field < kid.field:
-            break
-        i += 1
-    return i
+cdef int _compile_lane(Lane* lane, short slot, list needs) except -1:
+    cdef int i, field
+    cdef uint64_t fields
+    lane.slot = slot
+    lane.kids = <uint64_t*>calloc(64, sizeof(uint64_t))
+    if lane.kids == NULL:
+        raise MemoryError
+    for i in range(len(needs)):
+        fields = needs[i]
+        lane.fields |= fields
+        for field in range(64):
+            if fields >> field & 1:
+                lane.kids[field] |= <uint64_t>1 << i
+    return 0
+
+
+cdef dict _needs(tuple node):
+    """Fields by their slot, none of which has bytes where a node says nothing; None: it may say.
+
+    Slot HERE are the components of the repetition at hand, slot PRESENT the marks of segments.
+    """
+    kind = node[0]
+    if kind in ("first", "tuple"):
+        return _any_of([_needs(each) for each in node[1]])
+    if kind == "join":
+        return _any_of([_place_of(address) for address in node[1]])
+    if kind in ("guard", "unless"):
+        return _needs(node[3])
+    if kind in ("each", "some", "head", "joined"):
+        return {PRESENT: _marks(node[1][0])}
+    if kind == "sum":
+        return {PRESENT: _marks((node[1],))}
+    if kind == "struct":
+        return _needs_of_struct(node)
+    if kind == "ordinal":
+        return {node[1]: 1}
+    if kind in ("any", "constant", "given", "must"):
+        return None
+    if (kind == "map" and node[3]) or (kind == "is" and b"" in node[2]):
+        return None
+    return _place_of(node[1])
+
+
+cdef dict _needs_of_struct(tuple node):
+    cdef _Fields fields
+    cdef uint64_t here
+    cdef int n, base
+    if node[4] is None:
+        return None
+    if node[3] is not None and node[3][1]:
+        return _place_of((*node[3][:2], 0, 0))
+    fields = _fields_of(node[1], node[2])
+    if fields.needs is None or node[3] is None or HERE not in fields.needs:
+        return fields.needs
+    base, here = node[3][2], 0
+    for n in range(64):
+        if <uint64_t>fields.needs[HERE] >> n & 1:
+            here |= _bit(n + base)
+    return {**fields.needs, HERE: here}
+
+
+cdef dict _place_of(tuple address):
+    slot, field, component = address[:3]
+    if field:
+        return {slot: _bit(field)}
+    return {HERE: _bit(component)} if component else None
+
+
+cdef dict _any_of(list needs):
+    found = {}
+    for each in needs:
+        if each is None:
+            return None
+        for slot, fields in each.items():
+            found[slot] = found.get(slot, 0) | fields
+    return found
+
+
+cdef uint64_t _bit(int n) noexcept:
+    return <uint64_t>1 << min(n, 63)
+
+
+cdef uint64_t _marks(tuple names) except? 0:
+    cdef bytes name
+    cdef uint64_t found = 0
+    for name in names:
+        found |= _bit(mark(packed(<Bytes>PyBytes_AS_STRING(name), 3)))
+    return found
 
 
 cdef class _Fields:
@@ -232,12 +312,16 @@ cdef class _Fields:
     cdef object __weakref__
     cdef Node root
     cdef list kept
+    cdef dict needs     # of all of them; see `_needs`
 
     def __cinit__(self, cls, tuple nodes not None):
-        compiler = _Compiler()
+        cdef _Compiler compiler = _Compiler()
         self.kept = compiler.kept
         self.kept += (cls, nodes)  # so that nothing else gets the names they go by
         compiler._compile_fields(&self.root, cls, nodes)
+        needs = [_needs(each) for each in nodes]
+        compiler._compile_shape(&self.root, tuple(needs))
+        self.needs = _any_of(needs)
 
     def __dealloc__(self):
         _release(&self.root)
@@ -259,8 +343,8 @@ cdef _Fields _fields_of(cls, tuple nodes):
 cdef bytes _opening(cls):
     tag = getattr(getattr(cls, "__struct_config__", None), "tag", None)
     if tag is None:
-        return b"{"
-    return b'{"%s":%s,' % (cls.__struct_config__.tag_field.encode(), _quoted(tag))
+        return b""
+    return b'{"%s":%s' % (cls.__struct_config__.tag_field.encode(), _quoted(tag))
 
 
 cdef bytes _absent(default):
@@ -280,6 +364,11 @@ cdef void _release(Node* node) noexcept:
             for i in range(node.n):
                 _release(&node.kids[i])
         free(node.kids)
+        if node.shape != NULL:
+            for i in range(node.shape.n):
+                free(node.shape.lanes[i].kids)
+            free(node.shape.lanes)
+        free(node.shape)
     free(node.group)
     free(node.entries)
 
@@ -335,6 +424,9 @@ cdef class Plan:
         frame.slots, frame.start, frame.stop, frame.floor = slots, 0, tokens.table.count, 0
         frame.value, frame.value_end, frame.value_stop = NULL, NULL, 0
         frame.base, frame.cut_field = 0, -1
+        run.present = 0
+        for at in range(tokens.table.count):
+            run.present |= <uint64_t>1 << mark(tokens.table.segments[at].name)
         for i in range(self.names.n):
             slots[i] = -1
             for at in range(tokens.table.count):
@@ -349,7 +441,7 @@ cdef void _split(Table* t, Frame* f, Py_ssize_t ahead, Bytes at, Bytes end) noex
     """Cut the first repetition of what lies before `end` into components."""
     cdef Bytes place
     cdef unsigned char found
-    f.cuts[0], f.heads[0], f.end, f.n = at, NULL, end, 1
+    f.cuts[0], f.heads[0], f.end, f.n, f.filled = at, NULL, end, 1, 0
     while ahead < t.stopped:
         place = t.base + t.stops[ahead]
         if place >= end:
@@ -362,10 +454,20 @@ cdef void _split(Table* t, Frame* f, Py_ssize_t ahead, Bytes at, Bytes end) noex
         if f.heads[f.n - 1] == NULL:
             f.heads[f.n - 1] = place
         if found == t.component and f.n < CUTS:
+            f.filled |= <uint64_t>(place > f.cuts[f.n - 1]) << f.n
             f.cuts[f.n], f.heads[f.n] = place + 1, NULL
             f.n += 1
     if f.heads[f.n - 1] == NULL:
         f.heads[f.n - 1] = f.end
+    f.filled |= <uint64_t>(f.end > f.cuts[f.n - 1]) << f.n
+    if f.n == CUTS:  # whatever is behind is searched
+        f.filled |= ~<uint64_t>0 << CUTS
+
+
+cdef void open_here(Run* r, Frame* f) noexcept nogil:
+    """Cut the repetition at hand into components."""
+    f.cut_slot = f.cut_field = 0
+    _split(r.table, f, f.value_stop, f.value, f.value_end)
 
 
 cdef bint open_field(Run* r, Frame* f, Node* node) noexcept nogil:
@@ -615,17 +717,12 @@ cdef object _must(Run* r, Frame* f, Node* node):
     return found
 
 
-cdef bint is_wanted(Run* r, Frame* f, Node* node) except -1:
+cdef bint is_wanted(Run* r, Frame* f, Node* node) noexcept nogil:
     """Whether the bytes at a node's address, or none, are among those it wants."""
     cdef Bytes at, end
-    cdef bytes wanted
     if not locate(r, f, node, &at, &end):
         at = end = r.table.base
-    for wanted in <tuple>node.object:
-        if end - at == PyBytes_GET_SIZE(wanted):
-            if memcmp(at, PyBytes_AS_STRING(wanted), end - at) == 0:
-                return True
-    return False
+    return entry_of(node, at, end - at) != NULL
 
 
 cdef object _guarded(Run* r, Frame* f, Node* node):
@@ -698,17 +795,23 @@ cdef object _fields(Run* r, Frame* f, Node* node):
     """The struct of a node's kids, called with what is left after its trailing defaults."""
     cdef PyObject* values[WIDTH]
     cdef Py_ssize_t before = r.valued
-    cdef int i, made = 0, n = node.n, used = node.least
+    cdef uint64_t todo = worthwhile(r, f, node.shape)
+    cdef int i, made = 0, used = node.least
     cdef Bytes at, end
     cdef Node* kid
     cdef PyObject* value
     try:
-        while made < n:
+        while todo or made < node.least:
+            i = lowest(todo) if todo else node.least
+            while made < i:
+                values[made] = node.kids[made].default
+                Py_INCREF(<object>values[made])
+                made += 1
+            if not todo:
+                break
+            todo &= todo - 1
             kid = &node.kids[made]
-            if kid.direct and lacking(r, f, kid):
-                value = kid.default
-                Py_INCREF(<object>value)
-            elif kid.kind != TEXT:
+            if kid.kind != TEXT:
                 value = (<Borrower>_readers[kid.kind])(r, f, kid)
             elif locate(r, f, kid, &at, &end):
                 r.valued += 1
@@ -722,7 +825,7 @@ cdef object _fields(Run* r, Frame* f, Node* node):
             made += 1
             if (value != kid.default or kid.firm) and made > used:
                 used = made
-        if r.valued == before and <object>node.default is not None:
+        if r.valued == before and not node.bare:
             return <object>node.default
         return PyObject_Vectorcall(<object>node.object, values, used, NULL)
     finally:
@@ -882,7 +985,7 @@ cdef inline bint _parts_words(Table* t, unsigned char c) noexcept nogil:
 cdef bint _is_word(Node* node, Bytes at, Py_ssize_t size) noexcept nogil:
     cdef Chars word
     cdef Py_ssize_t i, j
-    for i in range(node.n):
+    for i in range(node.known):
         word = node.entries[i].sent
         j = 0
         while word.size == size and j < size and _upper(at[j]) == <unsigned char>word.at[j]:
@@ -945,13 +1048,16 @@ cdef inline Py_ssize_t _digits(Bytes at, Py_ssize_t size) noexcept nogil:
     return n
 
 
+cdef int[13] _DAYS = [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+
+
 cdef inline bint _is_moment(Bytes at, Py_ssize_t digits) noexcept nogil:
-    """Whether 8, 12 or 14 digits are a date (the last days of months aside) and a time."""
+    """Whether 8, 12 or 14 digits are a date (leap days aside) and a time."""
     cdef int month, day
     if digits != 8 and digits != 12 and digits != 14:
         return False
     month, day = _number(at + 4, 2), _number(at + 6, 2)
-    if at[0] == 48 or not 1 <= month <= 12 or not 1 <= day <= (30 if month != 2 else 28):
+    if at[0] == 48 or not 1 <= month <= 12 or not 1 <= day <= _DAYS[month]:
         return False
     if digits > 8 and (_number(at + 8, 2) > 23 or _number(at + 10, 2) > 59):
         return False
