@@ -19,12 +19,14 @@ from fifhir.fhir.vocabulary import KINDS, Json, Kind, uri
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://gitlab.flexinfer.ai/libs/fi-fhir")
 OWN = "https://gitlab.flexinfer.ai/libs/fi-fhir/id"  # the system of identifiers made here
 Strategy: TypeAlias = Literal["put", "conditional_create", "conditional_update", "message"]
-_LASTING = frozenset({"Practitioner", "Organization", "Location"})
+_LASTING = frozenset({"Practitioner", "Organization", "Location", "Payor", "PolicyHolder"})
 _IDENTIFIED = frozenset({"Patient", "Practitioner"})  # US Core asks for an identifier
 _NAMELESS = frozenset({"Provenance", "MessageHeader"})  # have no element `identifier`
 _URN = "urn:uuid:"
 _LIMIT = 4096  # of what many messages name; a hospital has fewer doctors and beds than this
+_NAMESPACE = NAMESPACE.bytes
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+_NAMING = ("system", "code", "value", "family_name", "given_name")
 _UNTYPED: Json = {}
 _NONE: list[Json] = [{}]
 _encoded = msgspec.json.Encoder().encode
@@ -128,35 +130,32 @@ class Maker:
 
     def write(self, struct: str, given: Json, identity: tuple[str, ...]) -> str:
         """As `refer`, for what is known by an identity that the caller knows."""
-        made, kind = self._built(struct, given), KINDS[struct]
-        if made is None:
-            return ""
-        self._belongs(kind, made)
-        return self._add(kind, made, _reference(kind.resource, *identity))
+        return self._make(struct, given, (), identity)
 
-    def _make(self, struct: str, given: Json, place: tuple[str, ...]) -> str:
-        made, kind = self._built(struct, given), KINDS[struct]
-        if made is None:
-            return ""
-        self._belongs(kind, made)
-        identity = self._identity(kind, made, given, place)
-        return self._add(kind, made, _reference(kind.resource, *identity))
-
-    def _built(self, struct: str, given: Json) -> Json | None:
-        before, self._now = self._now, KINDS[struct].resource
+    def _make(
+        self,
+        struct: str,
+        given: Json,
+        place: tuple[str, ...],
+        identity: tuple[str, ...] | None = None,
+    ) -> str:
+        """It names whose it is, and a number that names nobody is the sending facility's."""
+        kind, before = KINDS[struct], self._now
+        self._now = kind.resource
         made = self._recipes[struct](given, self)
         self._now = before
-        return made
-
-    def _belongs(self, kind: Kind, made: Json) -> None:
-        """It names whose it is, and a number that names nobody is the sending facility's."""
+        if made is None:
+            return ""
         if kind.subject:
             made[kind.subject] = {"reference": self.patient}
             if kind.visit and self.visit:
                 made[kind.visit] = {"reference": self.visit}
-        for each in made.get("identifier", ()):
-            if "system" not in each:
-                each["system"] = self.authority
+        if "identifier" in made:
+            for each in made["identifier"]:
+                if "system" not in each:
+                    each["system"] = self.authority
+        identity = identity or self._identity(kind, made, given, place)
+        return self._add(kind, made, _reference(kind.resource, *identity))
 
     def _add(self, kind: Kind, made: Json, reference: str) -> str:
         """It is in the bundle, once for each identity; the reference to it."""
@@ -187,14 +186,13 @@ class Maker:
         """What identifies it outside; its place in this message where nothing does."""
         whose = self.patient if kind.subject else ""
         self._is_ours = False
-        if kind.is_identified:
-            if found := _foremost(made.get("identifier", ())):
-                return found["system"], found["value"], whose
-        elif any(names := [told(given.get(key)) for key in kind.identity]):
+        if kind.is_identified and (found := _foremost(made.get("identifier", ()))):
+            return found["system"], found["value"], whose
+        names = [told(given[key]) if key in given else "" for key in kind.identity]
+        if any(names) and not kind.is_identified:
             more = [told(given.get(key)) for key in kind.besides]
             return whose or self.facility, *names, *more
         self._is_ours = True
-        names = [told(given.get(key)) for key in kind.identity]
         return (*self.message, *self.place, *place, *names)
 
     def _entry(self, kind: Kind, made: Json, reference: str) -> Json:
@@ -253,9 +251,8 @@ def told(value: Any) -> str:
         return "~".join(map(told, value))
     if not isinstance(value, dict):
         return ""
-    code = (value.get("coding") or [value])[0]
-    words = ("system", "code", "value", "family_name", "given_name")
-    found = "^".join(str(code[word]) for word in words if code.get(word))
+    code = (value.get("coding") or (value,))[0]
+    found = "^".join([str(code[word]) for word in _NAMING if code.get(word)])
     return found or str(value.get("text") or value.get("name") or "")
 
 
@@ -266,8 +263,7 @@ def _is_same(known: Json, made: Json) -> bool:
 
 def _reference(*names: str) -> str:
     """urn:uuid: and a UUID version 5 (RFC 9562, 5.5), for a third of what `uuid5` costs."""
-    text = NAMESPACE.bytes + "\x1f".join(names).encode()
-    found = hashlib.sha1(text).hexdigest()  # noqa: S324 - as the RFC has it
+    found = hashlib.sha1(_NAMESPACE + "\x1f".join(names).encode()).hexdigest()  # noqa: S324 - RFC
     return (
         f"{_URN}{found[:8]}-{found[8:12]}-5{found[13:16]}-"
         f"{_VARIANT[found[16]]}{found[17:20]}-{found[20:32]}"

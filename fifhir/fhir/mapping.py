@@ -9,14 +9,14 @@ found once for each set of keys an object has.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from fifhir import tables
 from fifhir.fhir import datatypes
 from fifhir.fhir.maker import Make, Maker
-from fifhir.fhir.vocabulary import EXTENSIONS, KINDS, Json
+from fifhir.fhir.vocabulary import CONCEPTS, EXTENSIONS, KINDS, MAPS, Json
 
 Convert: TypeAlias = Callable[[Any, Maker], Any]
 ALTERNATE = "http://hl7.org/fhir/StructureDefinition/alternate-codes"
@@ -63,17 +63,25 @@ class Plan:
         starts = {each.parents for each in self._rows if each.element == "start"}
         self.periods = tuple(sorted(ends & starts))
 
+    def elements(self) -> set[str]:
+        """The elements that its rows and those of structs inside may set."""
+        found = {(*row.parents, row.element)[0] for row in self._rows}
+        inner = (_PLANS[row.inner].elements() for row in self._rows if row.inner)
+        return found.union(*inner) - {""}
+
     def fit(self, keys: tuple[str, ...]) -> Fit:
         """The rows that have something to do for an object with these keys; remembered."""
         rows = [row for row in self._rows if not row.keys or set(keys) & set(row.keys)]
         times = Counter(row.element for row in rows)
-        parents = {row.parents[0] for row in rows if row.parents}
-        inner = any(row.inner for row in rows)
+        shared = {row.parents[0] for row in rows if row.parents}
+        for row in rows:
+            shared |= _PLANS[row.inner].elements() if row.inner else set()
         simple: list[Row] = []
         others: list[Row] = []
         for row in rows:
-            is_simple = row.key and not row.parents and times[row.element] == 1 and not inner
-            (simple if is_simple and row.element not in parents else others).append(row)
+            is_alone = times[row.element] == 1 and row.element not in shared
+            is_plain = row.key and not (row.parents or row.inner)
+            (simple if is_plain and is_alone else others).append(row)
         found = Fit(tuple((row.key, row.element, row.convert) for row in simple), tuple(others))
         if len(self.fits) < _LIMIT:
             self.fits[keys] = found
@@ -226,12 +234,26 @@ def _original(name: str, value: Any, maker: Maker) -> list[Json] | None:
     return [{"extension": [{"url": ALTERNATE, "valueCodeableConcept": made}]}] if made else None
 
 
-def _extension(name: str, value: Any, maker: Maker) -> list[Json] | None:
+def _extension(name: str) -> Convert:
     url, element, kind, arg = EXTENSIONS[name]
-    convert = _simple(kind, arg)
-    items = value if isinstance(value, list | tuple) else (value,)
-    made = [each for item in items if (each := convert(item, maker)) is not None]
-    return [_extended(url, element.split("/"), each) for each in made] or None
+    convert, way = _simple(kind, arg), element.split("/")
+
+    def converted(value: Any, maker: Maker) -> list[Json] | None:
+        items = value if isinstance(value, list | tuple) else (value,)
+        made = [each for item in items if (each := convert(item, maker)) is not None]
+        return [_extended(url, way, each) for each in made] or None
+
+    return converted
+
+
+def _tabled(table: Mapping[str, Any], unknown: Convert) -> Convert:
+    """What a map has for a code, ready made; what is not there is somebody else's to tell."""
+
+    def converted(value: Any, maker: Maker) -> Any:
+        found = table.get(value) if isinstance(value, str) else None
+        return unknown(value, maker) if found is None else found
+
+    return converted
 
 
 def _extended(url: str, way: list[str], value: Any) -> Json:
@@ -333,8 +355,6 @@ _NAMED: dict[str, Callable[[str, Any, Maker], Any]] = {
     "reference": _refer,
     "references": _listed(_refer),
     "foremost_reference": _foremost(_refer),
-    "from": _refer,
-    "all_from": _listed(_refer),
     "actors": _listed(_actor),
     "named": _named,
     "object": _object,
@@ -344,7 +364,6 @@ _NAMED: dict[str, Callable[[str, Any, Maker], Any]] = {
     "part": _part,
     "foremost": _foremost(_codeable),
     "original": _original,
-    "extension": _extension,
     "constant": _constant,
 }
 _WHOLE: dict[str, Callable[[tuple[str, ...]], Convert]] = {
@@ -354,7 +373,6 @@ _WHOLE: dict[str, Callable[[tuple[str, ...]], Convert]] = {
     "quantity": _measured,
     "money": _money,
 }
-_OF_ALL = frozenset({"self", "from", "all_from"})  # made of the object itself, not of a key of it
 _ITSELF: dict[str, Convert] = {
     "system": datatypes.identifier_system,
     "telecom": datatypes.telecom_system,
@@ -362,7 +380,17 @@ _ITSELF: dict[str, Convert] = {
 
 
 def _simple(kind: str, arg: str) -> Convert:
-    return _PLAIN[kind] if kind in _PLAIN else partial(_NAMED[kind], arg)
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    if kind == "extension":
+        return _extension(arg)
+    convert = partial(_NAMED[kind], arg)
+    if kind == "concept":
+        return _tabled(CONCEPTS.get(arg, {}), convert)
+    if kind == "code":
+        codes = {code: found.code for code, found in MAPS[arg].items() if found.code}
+        return _tabled(codes, convert)
+    return convert
 
 
 def _row(row: dict[str, str]) -> Row:
@@ -374,7 +402,7 @@ def _row(row: dict[str, str]) -> Row:
         return Row(keys, "", tuple(parents), element, _WHOLE[kind](keys))
     if kind in _ITSELF:
         return Row((), "", tuple(parents), element, _ITSELF[kind])
-    if kind in _OF_ALL:
+    if kind == "self":  # of the object itself, not of a key of it
         return Row(keys, "", tuple(parents), element, _simple(kind, arg))
     return Row(keys, "".join(keys), tuple(parents), element, _simple(kind, arg))
 

@@ -34,6 +34,8 @@ _STAYS = (  # FHIR has no status for a place left for a while: PV1-11 is where t
     ("prior_temporary_location", "completed"),
 )
 _PREADMIT = "P"  # HL70004
+_PAYOR = ("company_name", "company_ids", "company_address", "company_phones")
+_HOLDER = ("group_employer_name", "group_employer_id")
 _SUBSCRIBER = ("insured_names", "insured_date_of_birth", "insured_gender", "insured_address")
 _ACCOUNT_STATUS = {"account_end": "inactive", "account_purge": "inactive"}
 _CHARGE = frozenset({"", "CG"})  # HL70017; credits, payments and the like are no ChargeItems
@@ -131,8 +133,10 @@ def coverage(given: Json, maker: Maker) -> Json:
     """US Core Coverage: what an insurer covers (IN1)."""
     made = resource("Coverage", given, maker)
     made["status"] = "cancelled" if given.get("action") == "D" else "active"
-    if "payor" not in made:
-        made["payor"] = [datatypes.absent("unknown")]
+    payor = maker.refer("Payor", _part(given, _PAYOR))
+    made["payor"] = [{"reference": payor} if payor else datatypes.absent("unknown")]
+    if holder := maker.refer("PolicyHolder", _part(given, _HOLDER)):
+        made["policyHolder"] = {"reference": holder}
     number = datatypes.text(given.get("plan_id"), maker)
     if number:
         made["identifier"] = [{"value": number}]
@@ -158,8 +162,11 @@ def _class_kinds(given: Json) -> Iterator[str]:
 def _subscriber(given: Json, maker: Maker) -> str:
     if is_patients_own(given.get("relationship")):
         return maker.patient
-    said = {key: given[key] for key in _SUBSCRIBER if key in given}
-    return maker.refer("Subscriber", said)
+    return maker.refer("Subscriber", _part(given, _SUBSCRIBER))
+
+
+def _part(given: Json, keys: tuple[str, ...]) -> Json:
+    return {key: given[key] for key in keys if key in given}
 
 
 def financial_coverage(given: Json, maker: Maker) -> Json:
