@@ -24,6 +24,7 @@ from fifhir.profile.choosing import Rule
 from fifhir.schema import Duration, Faults
 from fifhir.secret import Secret
 from fifhir.store.config import Database, StoreSettings
+from fifhir.subscription import KafkaSettings, NatsSettings
 from fifhir.tls import TlsKeys
 
 PREFIX = "FI_FHIR_"
@@ -288,6 +289,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server: Server = Server()
     auth: Auth = Auth()
     mllp: Mllp = Mllp()
+    kafka: KafkaSettings = KafkaSettings()
+    nats: NatsSettings = NatsSettings()
     profiles: ProfileSettings = ProfileSettings()
     workflow: WorkflowSettings = WorkflowSettings()
     fhir: FhirServer = FhirServer()
@@ -306,6 +309,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 "listen on 127.0.0.1, or set server.insecure (--insecure) if the network in front "
                 "of it is trusted",
             )
+        for name, each in (("kafka", self.kafka), ("nats", self.nats)):
+            if each.enabled and not self.workflow.dlq_enabled:
+                text = "needs workflow.dlq_enabled: a message that cannot be read has to be kept"
+                yield (name, "enabled"), text
+            if each.enabled and self.workflow.dry_run:
+                text = "not with workflow.dry_run: what is taken from a broker has to be delivered"
+                yield (name, "enabled"), text
         watched = self.observability
         if not (
             watched.metrics_insecure

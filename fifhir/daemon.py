@@ -233,4 +233,5 @@ def _sources(orders: Orders) -> Iterator[str]:
     yield from orders.workflow.sources
     yield from (rule.source for rule in settings.profiles.rules if rule.source)
     yield from (listener.source for listener in settings.mllp.open().values())
+    yield from (each.source for each in (settings.kafka, settings.nats) if each.enabled)
     yield from (key.caller.name for key in islice(settings.auth.admitted(), NAMED_CALLERS))

@@ -74,6 +74,7 @@ class DeliveryError(FifhirError):
     KINDS = (
         *("circuit_open", "rate_limited", "timeout", "connection_error", "tls", "auth_error"),
         *("server_error", "client_error", "ambiguous", "template", "transform", "poison"),
+        "unreadable",
         *("unknown",),
     )
 

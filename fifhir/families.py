@@ -34,7 +34,10 @@ STATUSES = (
     *(200, 202, 400, 401, 403, 404, 405, 408, 411, 413, 414, 415, 417, 422, 429, 431),
     *(500, 501, 503, 505, 0),  # 0 stands for any other
 )
-INGRESSES = ("http", "mllp")
+LISTENED = ("http", "mllp")
+BROKERS = ("kafka", "nats")
+INGRESSES = (*LISTENED, *BROKERS)
+BROKER_OUTCOMES = ("accepted", "unreadable", "failed")
 TLS_REASONS = ("plain", "version", "certificate", "identity", "timeout", "gone", "handshake")
 AUTH_REASONS = ("none", "unknown", "token", "unready", "scope", "throttled", "limited")
 MLLP_OUTCOMES = ("accepted", "error", "rejected", "failed")
@@ -298,6 +301,34 @@ MLLP_OPEN = Family(
     ("listener",),
     "None: the sender cannot reach the port, or TLS turns it away.",
 )
+TAKEN = Family(
+    "fi_fhir_broker_messages_total",
+    "Messages taken from a broker, by what became of them.",
+    "counter",
+    ("broker", "outcome"),
+    "failed: tried again, because of us; see the store. unreadable: in the dead letter queue.",
+)
+HELD = Family(
+    "fi_fhir_broker_in_flight",
+    "Messages taken from a broker that are not done.",
+    "sum",
+    ("broker",),
+    "At in_flight times the workers: destinations or the store are slower than what comes.",
+)
+KAFKA_LAG = Family(
+    "fi_fhir_kafka_lag_messages",
+    "Records of the partitions we have that are not done.",
+    "sum",
+    (),
+    "Growing: add workers, up to the number of partitions, or see why destinations are slow.",
+)
+NATS_PENDING = Family(
+    "fi_fhir_nats_pending_messages",
+    "Messages of the stream that no worker has taken yet.",
+    "max",
+    (),
+    "Growing: add workers, or see why destinations are slow.",
+)
 MLLP = Family(
     "fi_fhir_mllp_messages_total",
     "Messages that came in MLLP frames, by what became of them.",
@@ -390,6 +421,7 @@ FAMILIES = (
     *(RETRIES, BREAKER_CHANGES, LIMITER_WAIT),
     *(COMMIT, COMMIT_ROWS, STORE_FAULTS, STORE_WAITING, STORE_DOWN, POOL, PENDING, OLDEST),
     *(HTTP, OPEN, CAPPED, BYTES, MLLP_OPEN, MLLP, MLLP_REFUSED, MLLP_DROPPED),
+    *(TAKEN, HELD, KAFKA_LAG, NATS_PENDING),
     *(TLS_REFUSED, TLS_EXPIRES, REFUSED),
     *(RESPAWNS, RELOADED, LOOP_LAG, LOST_LINES, HIDDEN_LINES, SPANS_LOST),
 )

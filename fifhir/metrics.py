@@ -25,6 +25,8 @@ from fifhir.families import (
     BREAKER,
     BREAKER_CHANGES,
     BREAKER_STATES,
+    BROKER_OUTCOMES,
+    BROKERS,
     BYTES,
     CAPPED,
     CAUSES,
@@ -37,11 +39,14 @@ from fifhir.families import (
     ERROR_TYPES,
     ERRORS,
     FAMILIES,
+    HELD,
     HIDDEN_LINES,
     HTTP,
     IN_PROGRESS,
     INGRESSES,
+    KAFKA_LAG,
     LIMITER_WAIT,
+    LISTENED,
     LOOKED,
     LOOP_LAG,
     LOST_LINES,
@@ -51,6 +56,7 @@ from fifhir.families import (
     MLLP_OUTCOMES,
     MLLP_REFUSALS,
     MLLP_REFUSED,
+    NATS_PENDING,
     OLDEST,
     OPEN,
     OTHER,
@@ -74,6 +80,7 @@ from fifhir.families import (
     STORE_ERRORS,
     STORE_FAULTS,
     STORE_WAITING,
+    TAKEN,
     TIMED,
     TLS_EXPIRES,
     TLS_REASONS,
@@ -140,10 +147,18 @@ class Catalogue:
         self.reloaded = self._slot(RELOADED)
         self.tls_refused = {
             (ingress, reason): self._slot(TLS_REFUSED, ingress, reason)
-            for ingress in INGRESSES
+            for ingress in LISTENED
             for reason in TLS_REASONS
         }
         self.auth_refused = {reason: self._slot(REFUSED, reason) for reason in AUTH_REASONS}
+        self.taken = {
+            (broker, outcome): self._slot(TAKEN, broker, outcome)
+            for broker in BROKERS
+            for outcome in BROKER_OUTCOMES
+        }
+        self.held = {broker: self._slot(HELD, broker) for broker in BROKERS}
+        self.kafka_lag = self._slot(KAFKA_LAG)
+        self.nats_pending = self._slot(NATS_PENDING)
         self.mllp_dropped = self._slot(MLLP_DROPPED)
         self.mllp = {outcome: self._slot(MLLP, outcome) for outcome in MLLP_OUTCOMES}
         self.mllp_refused = {reason: self._slot(MLLP_REFUSED, reason) for reason in MLLP_REFUSALS}

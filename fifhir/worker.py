@@ -18,7 +18,7 @@ from msgspec import Struct
 from fifhir import machine
 from fifhir.bearer import Verifier
 from fifhir.config import Settings
-from fifhir.ingress import api, mllp
+from fifhir.ingress import api, mllp, subscriptions
 from fifhir.ingress.jwks import Fetcher
 from fifhir.journal import Journal
 from fifhir.logs import Log, adopt
@@ -97,6 +97,7 @@ async def _serve(duty: Duty, slot: int) -> int:
     fetching = _fetching(duty)
     server = api.serve(duty, slot, signs, upkeep, early)
     listeners = [mllp.serve(duty, place, slab, signs, early) for place in duty.places]
+    taken = subscriptions.serve(duty, slab, signs, store, early)
     Pulse(loop, slab, duty, spans).beat()
     settling = loop.create_task(_settle(signs, duty.workflow))
     slab.state = READY
@@ -105,8 +106,8 @@ async def _serve(duty: Duty, slot: int) -> int:
     signal.alarm(math.ceil(patience) + 1)
     slab.state = DRAINING
     until = loop.time() + patience
-    frames = (each.drain(patience) for each in listeners)
-    await asyncio.gather(server.drain(patience), *frames)
+    others = (each.drain(patience) for each in (*listeners, *taken))
+    await asyncio.gather(server.drain(patience), *others)
     delivery.cancel()
     if journal:
         await journal.retire(max(0.0, until - loop.time()))

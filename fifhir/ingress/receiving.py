@@ -91,7 +91,7 @@ class Receiver:
         """The message of a frame, and its event."""
         if plain := intake.read_plain(message, self._feed):
             return message, plain
-        raw = _only(message)
+        raw = only(message)
         return raw, intake.read_written(raw, self._feed)
 
     def _traceparent(self, raw: bytes) -> str:
@@ -172,7 +172,7 @@ class Receiver:
         self._slab.add(self._catalogue.mllp[outcome])
 
 
-def _only(frame: bytes) -> bytes:
+def only(frame: bytes) -> bytes:
     """The message of a frame; an envelope around it is left out."""
     if frame.startswith(b"MSH") and frame.find(b"MSH", 3) < 0:
         return frame

@@ -116,6 +116,11 @@ def test_every_variable_reaches_its_setting(variable: str, tmp_path: Path) -> No
         "api_keys": new_key("lab", ["parse"])[1],
         "dsn": "postgresql://somebody@somewhere/name",
         "password": "a password",
+        "topics": "[hl7]",
+        "mechanism": "SCRAM-SHA-256",
+        "start": "latest",
+        "tls_insecure": "true",
+        "ack_wait": "7s",
         "trace_field": "ZTR-1",
         "log_messages": "true",
         "log_slow": "7s",
@@ -126,7 +131,13 @@ def test_every_variable_reaches_its_setting(variable: str, tmp_path: Path) -> No
     }
     listener = variable.partition("_TLS_")[0]
     tls = [f"{listener}_TLS_{file}_FILE" for file in ("CERT", "KEY", "CLIENT_CA")]
-    beside = dict.fromkeys(tls, "file") if "_TLS_" in variable else {}
+    broker = section in {"kafka", "nats"}
+    beside = dict.fromkeys(tls, "file") if "_TLS_" in variable and not broker else {}
+    if broker and key == "enabled":
+        needed = {"BROKERS": "broker:1", "TOPICS": "[hl7]", "STREAM": "HL7"}
+        of_it = {name for name in known if name.startswith(f"FI_FHIR_{section.upper()}_")}
+        named = {f"FI_FHIR_{section.upper()}_{name}": each for name, each in needed.items()}
+        beside |= {name: each for name, each in named.items() if name in of_it}
     if key == "tracing_enabled":
         beside |= {"FI_FHIR_TRACING_ENDPOINT": words["tracing_endpoint"]}
     if key.startswith("jwt_"):
