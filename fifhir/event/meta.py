@@ -25,6 +25,13 @@ class Header(Struct, frozen=True, gc=False, omit_defaults=True):
     character_set: Text = ""
     language: Text = ""
     profile_ids: Text = ""
+    security: Text = ""
+    responsible_organization: Text = ""
+    receiving_organization: Text = ""
+    sending_address: Text = ""
+    receiving_address: Text = ""
+    confidentiality: Text = ""
+    handling: Text = ""
 
 
 class Warning(Struct, frozen=True, gc=False, omit_defaults=True):

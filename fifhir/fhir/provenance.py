@@ -7,6 +7,14 @@ from fifhir.fhir.maker import Maker
 from fifhir.fhir.mapping import resource
 from fifhir.fhir.vocabulary import Json, is_listed, uri
 
+_RECEIVER = (
+    *("receiving_application", "receiving_facility"),
+    *("receiving_organization", "receiving_address"),
+)
+_SECURITY = (
+    ("confidentiality", "http://terminology.hl7.org/CodeSystem/v2-0952"),
+    ("handling", "http://terminology.hl7.org/CodeSystem/v2-0953"),
+)
 _AGENTS = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 _EVENTS = "http://terminology.hl7.org/CodeSystem/v2-0003"
 _OPERATIONS = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
@@ -61,6 +69,9 @@ def _reason(code: Any) -> Json | None:
 def _agents(given: Json, occurrence: Json, maker: Maker) -> list[Json]:
     sender = {"type": _kind("author"), "who": {"reference": maker.sender}}
     found = {maker.sender: sender}
+    responsible = _named(given.get("header") or {}, "responsible_organization")
+    if owner := maker.refer("Organization", responsible):
+        found[owner] = {"type": _kind("author"), "who": {"reference": owner}}
     if operator := maker.refer("Practitioner", occurrence.get("operator")):
         found[operator] = _agent("enterer", operator, maker)
     for person in (given.get("appointment") or {}).get("entered_by") or ():
@@ -104,12 +115,15 @@ def message_header(given: Json, maker: Maker) -> Json:
     trigger = header.get("trigger_event") or "unknown"
     made["eventCoding"] = {"system": _EVENTS, "code": trigger}
     application = header.get("sending_application") or maker.facility
-    made["source"] = {"name": application, "endpoint": uri(application)}
+    endpoint = uri(header.get("sending_address") or application)
+    made["source"] = {"name": application, "endpoint": endpoint}
     made["sender"] = {"reference": maker.sender}
-    if receiver := header.get("receiving_application") or header.get("receiving_facility"):
-        made["destination"] = [_destination(receiver, header, maker)]
-    if purpose := _PURPOSE.get(str(header.get("processing_id") or "P")[:1]):
-        made["meta"] = {"tag": [{"system": _TAGS, "code": purpose}]}
+    if responsible := maker.refer("Organization", _named(header, "responsible_organization")):
+        made["responsible"] = {"reference": responsible}
+    if any(header.get(key) for key in _RECEIVER):
+        made["destination"] = [_destination(header, maker)]
+    if meta := _labels(header):
+        made["meta"] = meta
     if answered := given.get("acknowledged"):
         code = _ANSWERS.get(str(answered.get("code")), "fatal-error")
         number = answered.get("control_id") or "unknown"
@@ -122,9 +136,29 @@ def message_header(given: Json, maker: Maker) -> Json:
     return made
 
 
-def _destination(receiver: str, header: Json, maker: Maker) -> Json:
-    made: Json = {"name": receiver, "endpoint": uri(receiver)}
-    if facility := maker.refer("Organization", {"name": header.get("receiving_facility")}):
+def _named(header: Json, *keys: str) -> Json | None:
+    """An organization that a header names, by the first of the keys that it has."""
+    name = next(filter(None, map(header.get, keys)), None)
+    return {"name": name} if name else None
+
+
+def _labels(header: Json) -> Json:
+    """What for (MSH-11), and who may see it (MSH-8, MSH-26, MSH-27)."""
+    made: Json = {}
+    if purpose := _PURPOSE.get(str(header.get("processing_id") or "P")[:1]):
+        made["tag"] = [{"system": _TAGS, "code": purpose}]
+    security = [{"display": header["security"]}] if header.get("security") else []
+    security += [
+        {"system": system, "code": header[key]} for key, system in _SECURITY if header.get(key)
+    ]
+    return made | ({"security": security} if security else {})
+
+
+def _destination(header: Json, maker: Maker) -> Json:
+    names = [header[key] for key in _RECEIVER if header.get(key)]
+    made: Json = {"name": names[0], "endpoint": uri(header.get("receiving_address") or names[0])}
+    named = _named(header, "receiving_organization", "receiving_facility")
+    if facility := maker.refer("Organization", named):
         made["receiver"] = {"reference": facility}
     return made
 
