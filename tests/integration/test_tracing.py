@@ -187,6 +187,49 @@ def test_a_message_without_a_trace_is_in_the_one_its_event_is_named_after(
     assert peer.parents[0].split("-")[1] == event["id"].replace("-", "")
 
 
+def test_a_log_that_nobody_reads_holds_no_message_up(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    log = tmp_path / "said"
+    with log.open("wb") as said:
+        head = subprocess.Popen(
+            ["sh", "-c", "head -n 1; sleep 300"], stdin=reader, stdout=said, start_new_session=True
+        )
+    environ = os.environ | {
+        "FI_FHIR_DATA_DIR": str(tmp_path / "data"),
+        "FI_FHIR_LOG_MESSAGES": "true",
+        "FI_FHIR_LOG_FORMAT": "json",
+    }
+    words = ["serve", "--port", "0", "--metrics-port", "0", "--workers", "1"]
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "fifhir", *words], stdout=writer, stderr=writer, env=environ
+    )
+    os.close(writer)
+    os.close(reader)
+    try:
+        until(lambda: b"\n" in log.read_bytes(), seconds=30)
+        ready = json.loads(log.read_text())
+        client = http.client.HTTPConnection(
+            "127.0.0.1", int(ready["address"].rsplit(":", 1)[1]), timeout=30
+        )
+        for number in range(400):  # two lines each, a pipe holds 64 KiB
+            body = ADT.format(id=number, more="")
+            kind = {"Content-Type": "application/hl7-v2"}
+            client.request("POST", "/api/v1/workflow", body, kind)
+            answer = client.getresponse()
+            assert (answer.status, bool(answer.read())) == (200, True)
+        client.request("GET", "/metrics")
+        metrics = client.getresponse().read().decode()
+        client.close()
+        assert re.search(r"^fi_fhir_log_lines_dropped_total [1-9]", metrics, re.MULTILINE)
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(30) == 0
+    finally:
+        daemon.kill()
+        daemon.wait()
+        os.killpg(head.pid, signal.SIGKILL)
+        head.wait()
+
+
 def test_error_answers_name_the_trace(tmp_path: Path, peer: Peer) -> None:
     daemon = Daemon(tmp_path, peer)
     try:
