@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from fifhir import tracing
+from fifhir import machine, tracing
 from fifhir.families import OTHER, PATHS, STATUSES
 from fifhir.ingress import answers
 from fifhir.ingress.acknowledging import acknowledging
@@ -85,7 +85,8 @@ class Api:
         self._entrance = Entrance.of(duty, slab, slot)
         self._nowhere = self._route(OTHER, {})
         feeds, version = Feeds(duty.profiles), duty.board.catalogue.build["version"]
-        self._version = version
+        open_to_all = not machine.is_loopback(duty.settings.server.host)
+        self._told = {} if open_to_all else {"version": version}
         parse = Parser(feeds, duty.board.catalogue, slab)
         run = Runner(
             *(feeds, duty.board.catalogue, slab, signs, duty.workflow, journal),
@@ -164,11 +165,14 @@ class Api:
         return self._state(200 if fine else 503, "ready" if fine else "not_ready", parts)
 
     def _state(self, status: int, word: str, parts: dict[str, tuple[bool, str]]) -> Response:
-        """The keys of both dialects there are: `checks` and `timestamp`, and `components`."""
+        """The keys of both dialects there are: `checks` and `timestamp`, and `components`.
+
+        Who reaches us from other machines need not know which weaknesses this version has.
+        """
         now = answers.timestamp()
         body = {
             "status": word,
-            "version": self._version,
+            **self._told,
             "checks": {name: "ok" if fine else "error" for name, (fine, _) in parts.items()},
             "components": [
                 {"name": name, "status": "healthy" if fine else "unhealthy", "message": said}

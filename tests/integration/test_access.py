@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,38 @@ def test_health_and_readiness_need_no_key(port: int) -> None:
         client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         client.request("GET", path)
         assert client.getresponse().status == 200
+        client.close()
+
+
+def test_what_is_open_to_all_says_nothing(port: int, keys: dict[str, tuple[str, str]]) -> None:
+    """No version, no name, no address; and metrics are not open to all."""
+    for path in ("/health", "/ready"):
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        client.request("GET", path)
+        answer = client.getresponse()
+        told = answer.read() + str(answer.headers).encode()
+        assert answer.headers["Server"] is None
+        for word in (metadata.version("fifhir"), "sqlite", "postgres", "python", "/"):
+            assert word.encode() not in told.lower().replace(b"application/json", b"")
+        client.close()
+    for path, token in (("/metrics", ""), ("/metrics", keys["parse"][0]), ("/api/v1/config", "")):
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        client.request("GET", path, headers={"X-API-Key": token})
+        assert client.getresponse().status in {401, 403, 404}
+        client.close()
+
+
+def test_no_browser_is_given_leave(port: int, keys: dict[str, tuple[str, str]]) -> None:
+    """A page of somebody else's gets no answer it may read, and no cookie is ever set."""
+    asked = {"Origin": "https://evil.example", "X-API-Key": keys["parse"][0]}
+    for method in ("OPTIONS", "POST"):
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        client.request(method, "/api/v1/parse", ADT, RAW | asked)
+        answer = client.getresponse()
+        names = {name.lower() for name in answer.headers}
+        assert not [name for name in names if name.startswith(("access-control-", "set-cookie"))]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "no-store"
         client.close()
 
 
