@@ -10,6 +10,7 @@ from fifhir.fhir import (
     orders,
     persons,
     provenance,
+    specimens,
     visits,
 )
 from fifhir.fhir.maker import OWN, Issue, Make, Maker, Strategy
@@ -17,7 +18,7 @@ from fifhir.fhir.vocabulary import Json
 
 __all__ = ["OWN", "Issue", "Mapped", "Strategy", "to_bundle"]
 
-_RECIPES: dict[str, Make] = {
+RECIPES: dict[str, Make] = {
     "Patient": persons.patient,
     "Prior": persons.prior_patient,
     "NextOfKin": persons.related_person,
@@ -49,8 +50,8 @@ _RECIPES: dict[str, Make] = {
     "Exam": observations.exam,
     "DiagnosticReport": orders.report,
     "ServiceRequest": orders.service_request,
-    "Specimen": orders.specimen,
-    "ObrSpecimen": orders.obr_specimen,
+    "Specimen": specimens.specimen,
+    "ObrSpecimen": specimens.obr_specimen,
     "Medication": medications.medication,
     "MedicationRequest": medications.medication_request,
     "Give": medications.give,
@@ -92,7 +93,7 @@ def to_bundle(event: Json, strategy: Strategy = "put") -> Mapped:
     """
     if not any("patient" in each for each in (event, *event.get("patients", ()))):
         raise ValueError(f"an event of type {event.get('type')} has nothing FHIR could be told")
-    maker = Maker(event, strategy, _RECIPES)
+    maker = Maker(event, strategy, RECIPES)
     maker.sender = maker.refer("Organization", {"name": maker.facility})
     _patients(event, maker)
     maker.refer("Provenance", event)

@@ -1,13 +1,13 @@
-"""Orders and what came of them: ServiceRequest, Specimen, DiagnosticReport.
+"""Orders and what came of them: ServiceRequest, DiagnosticReport.
 
-Everything of an order is known by the order's number at its facility and the position of its OBR;
-without a number, by its place in the message.
+Everything of an order is known by its patient, the order's number at its facility and the position
+of its OBR; without a number, by its place in the message.
 """
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from fifhir.fhir import datatypes, observations
+from fifhir.fhir import datatypes, observations, specimens
 from fifhir.fhir.maker import Maker
 from fifhir.fhir.mapping import build, resource
 from fifhir.fhir.vocabulary import CONCEPTS, MAPS, Json, is_listed, uri
@@ -23,7 +23,6 @@ _REPORTED = (
     )
 )
 _REFLEX = "G"  # HL70065
-_SOURCES = "http://terminology.hl7.org/CodeSystem/v2-0070"
 
 
 class _Known(NamedTuple):
@@ -42,12 +41,12 @@ def results(about: Json, maker: Maker) -> None:
     groups: dict[int | None, list[Json]] = {number: [] for number in range(len(orders))}
     for result in about.get("results") or []:
         groups.setdefault(result.get("order"), []).append(result)
-    specimens: dict[int | None, list[Json]] = {}
+    sent: dict[int | None, list[Json]] = {}
     for specimen in about.get("specimens") or []:
-        specimens.setdefault(specimen.get("order"), []).append(specimen)
+        sent.setdefault(specimen.get("order"), []).append(specimen)
     for number, group in groups.items():
         order = orders[number] if number is not None and number < len(orders) else {}
-        _filled(number, order, group, specimens.get(number, []), maker)
+        _filled(number, order, group, sent.get(number, []), maker)
 
 
 def requests(about: Json, maker: Maker) -> None:
@@ -60,8 +59,8 @@ def requests(about: Json, maker: Maker) -> None:
             maker.write("MedicationRequest", drug, identity)
         elif order.get("code") or order_numbers(order):
             found[number] = _requested(order, identity, maker)
-    specimens = about.get("specimens") or []
-    shared = [*_specimens({}, specimens, (*maker.message, *maker.place), maker)]
+    sent = about.get("specimens") or []
+    shared = [*specimens.of_order({}, sent, (*maker.message, *maker.place), maker)]
     for reference in found.values() if shared else ():
         request = maker.resource(reference)
         request["specimen"] = [*request.get("specimen", []), *shared]
@@ -70,8 +69,8 @@ def requests(about: Json, maker: Maker) -> None:
 def _requested(order: Json, identity: tuple[str, ...], maker: Maker) -> str:
     reference = maker.write("ServiceRequest", order, identity)
     made = maker.resource(reference)
-    if specimens := [*_specimens(order, order.get("specimens") or [], identity, maker)]:
-        made["specimen"] = specimens
+    if found := [*specimens.of_order(order, order.get("specimens") or [], identity, maker)]:
+        made["specimen"] = found
     observed = [
         {"reference": maker.write("Exam", each, (*identity, str(at)))}
         for at, each in enumerate(order.get("observations") or ())
@@ -85,9 +84,9 @@ def _requested(order: Json, identity: tuple[str, ...], maker: Maker) -> str:
 
 
 def _filled(
-    number: int | None, order: Json, group: list[Json], specimens: list[Json], maker: Maker
+    number: int | None, order: Json, group: list[Json], sent: list[Json], maker: Maker
 ) -> None:
-    known = _known(number, order, specimens, maker)
+    known = _known(number, order, sent, maker)
     struct = "ImagingObservation" if known.is_imaging else "LabObservation"
     made = [
         reference
@@ -98,10 +97,10 @@ def _filled(
     _report(order, group, made, known, maker)
 
 
-def _known(number: int | None, order: Json, specimens: list[Json], maker: Maker) -> _Known:
+def _known(number: int | None, order: Json, sent: list[Json], maker: Maker) -> _Known:
     identity = _identity(number, order, maker)
     based = []
-    found = [*_specimens(order, specimens, identity, maker)]
+    found = [*specimens.of_order(order, sent, identity, maker)]
     if order:
         reference = maker.write("ServiceRequest", _asked(order), identity)
         based = [{"reference": reference}]
@@ -115,7 +114,7 @@ def _known(number: int | None, order: Json, specimens: list[Json], maker: Maker)
 def _identity(number: int | None, order: Json, maker: Maker) -> tuple[str, ...]:
     place = order.get("filler_order_number") or order.get("placer_order_number")
     if place:
-        return maker.facility, str(place), str(order.get("set_id") or number)
+        return maker.patient, maker.facility, str(place), str(order.get("set_id") or number)
     return *maker.message, *maker.place, str(number)
 
 
@@ -214,81 +213,6 @@ def _requester(given: Json, maker: Maker) -> str:
         role = {"person": person, "organization": facility, "phones": phones}
         return maker.refer("OrderingRole", {key: each for key, each in role.items() if each})
     return maker.refer("Practitioner", person) or maker.refer("Organization", facility)
-
-
-def _specimens(
-    order: Json, given: list[Json], identity: tuple[str, ...], maker: Maker
-) -> Iterator[Json]:
-    """Each SPM; without one what OBR-15 and its neighbours say."""
-    for at, each in enumerate(given):
-        place = str(each.get("id") or each.get("set_id") or at)
-        reference = maker.write("Specimen", each, (*identity, place))
-        yield {"reference": reference}
-        for number, observed in enumerate(each.get("observations") or ()):
-            found = maker.write("LabObservation", observed, (*identity, place, str(number)))
-            maker.resource(found)["specimen"] = {"reference": reference}
-    if not given and any(order.get(key) for key in _OF_SPECIMEN):
-        yield {"reference": maker.write("ObrSpecimen", order, identity)}
-
-
-_OF_SPECIMEN = ("specimen_source", "collectors", "collection_volume", "specimen_received_time")
-
-
-def specimen(given: Json, maker: Maker) -> Json:
-    """US Core Specimen: what was examined (SPM)."""
-    made = resource("Specimen", given, maker)
-    if not made.get("identifier") and given.get("id"):
-        made["identifier"] = [{"value": given["id"]}]
-    if "type" not in made:
-        made["type"] = datatypes.absent_concept("unknown")
-    _collected(made, given.get("collected_datetime"), given.get("collected_end"), maker)
-    if container := _container(given, maker):
-        made["container"] = [container]
-    return made
-
-
-def _container(given: Json, maker: Maker) -> Json:
-    made: Json = {}
-    if kind := datatypes.codeable(given.get("container_type"), maker):
-        made["type"] = kind
-    additive = next(iter(given.get("additives") or ()), None)
-    if said := datatypes.translated("specimen_additive", additive, maker):
-        made["additiveCodeableConcept"] = said
-    return made
-
-
-def obr_specimen(given: Json, maker: Maker) -> Json:
-    """What OBR-15 says of a specimen: source^additives^method^body site (SPS)."""
-    made = resource("ObrSpecimen", given, maker)
-    parts = [each.split("&") for each in str(given.get("specimen_source") or "").split("^")]
-    source, additive, method, site = [*parts, *[[""]] * 4][:4]
-    made["type"] = _said(source) or datatypes.absent_concept("unknown")
-    if found := _said(additive):
-        made["container"] = [{"additiveCodeableConcept": found}]
-    if found := _said(method):
-        made.setdefault("collection", {})["method"] = found
-    if found := _said(site):
-        made.setdefault("collection", {})["bodySite"] = found
-    _collected(made, given.get("observation_time"), given.get("observation_end_time"), maker)
-    return made
-
-
-def _said(parts: list[str]) -> Json | None:
-    code, display, *_ = (*(part.strip() for part in parts), "", "")
-    if not code or not is_listed("", code):
-        return {"text": display or code} if display or code else None
-    coding = {"code": code, **({"display": display} if display else {})}
-    return {"coding": [coding], **({"text": display} if display else {})}
-
-
-def _collected(made: Json, start: Any, end: Any, maker: Maker) -> None:
-    first, last = datatypes.when(start, maker), datatypes.when(end, maker)
-    if first and last and datatypes.in_order(first, last):
-        made.setdefault("collection", {})["collectedPeriod"] = {"start": first, "end": last}
-    elif first:
-        made.setdefault("collection", {})["collectedDateTime"] = first
-    elif last:
-        made.setdefault("collection", {})["collectedPeriod"] = {"end": last}
 
 
 def _result(struct: str, result: Json, at: int, known: _Known, maker: Maker) -> str:

@@ -5,7 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from fifhir.fhir.bundle import Strategy, to_bundle
+from fifhir import tables
+from fifhir.fhir.bundle import RECIPES, Strategy, to_bundle
+from fifhir.fhir.vocabulary import EXTENSIONS, MAPS, SYSTEMS
 from fifhir.intake import Feed, read
 
 MSH = r"MSH|^~\&|APP|NORTH|FIFHIR|X|20260302081500-0500||{}|MSG1|P|2.5.1" + "\r"
@@ -153,3 +155,39 @@ def test_who_is_named_twice_is_one_with_all_that_was_said() -> None:
 def test_an_unknown_dose_is_no_amount() -> None:
     text = MSH.format("VXU^V04^VXU_V04") + PID + "ORC|RE||V1\rRXA|0|1|20260302||48^HPV^CVX|999\r"
     assert "doseQuantity" not in one(text, "Immunization")
+
+
+def test_one_order_number_of_two_patients_is_two_orders() -> None:
+    text = MSH.format("ORU^R01^ORU_R01") + PID
+    text += "OBR|1|P1|F1|718-7^Hemoglobin^LN\rOBX|1|NM|718-7^Hb^LN||9|g/dL\r"
+    other = text.replace("4711", "4712")
+    for kind in ("Observation", "DiagnosticReport", "ServiceRequest"):
+        assert one(text, kind)["id"] != one(other, kind)["id"]
+
+
+def test_the_rows_and_the_recipes_know_each_other() -> None:
+    structs = {row["struct"] for row in tables.family_rows("fhir/elements")}
+    named = {row["struct"] for row in tables.rows("fhir/resources.csv")}
+    inside = {
+        row["arg"]
+        for row in tables.family_rows("fhir/elements")
+        if row["kind"] in {"flat", "part", "object", "objects", "foremost_object", "self"}
+    }
+    assert inside <= structs
+    referred = {
+        row["arg"]
+        for row in tables.family_rows("fhir/elements")
+        if row["kind"] in {"reference", "references", "foremost_reference", "actors", "named"}
+    }
+    assert referred <= set(RECIPES)
+    assert set(RECIPES) <= named
+
+
+def test_every_map_and_extension_of_a_row_is_there() -> None:
+    maps = set(MAPS) | set(SYSTEMS)
+    coded = {"code", "codes", "coding", "concept", "concepts", "flags", "translated", "original"}
+    for row in (*tables.family_rows("fhir/elements"), *tables.rows("fhir/extensions.csv")):
+        if row["kind"] in coded | {"translations"}:
+            assert row["arg"] in maps
+        if row["kind"] == "extension":
+            assert row["arg"] in EXTENSIONS
