@@ -1,4 +1,4 @@
-"""`python -m benchmarks [parse|fhir|http|mllp|accept|memory|all] [--quick] [--out DIR]`.
+"""`python -m benchmarks [parse|fhir|routing|http|mllp|accept|memory|all] [--quick] [--out DIR]`.
 
 A full run is published: its table into docs/performance.md, its figures into
 benchmarks/results.json, its chart into docs/images/benchmark.svg. A quick one, or one with
@@ -14,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import accept, chart, fhir, http, memory, mllp, parse, report, rounds
+from benchmarks import accept, chart, fhir, http, memory, mllp, parse, report, rounds, routing
 
 ROOT = Path(__file__).parent.parent
 SECTIONS: dict[str, Callable[..., dict[str, object]]] = {
     "parse": parse.measure,
     "fhir": fhir.measure,
+    "routing": routing.measure,
     "http": http.measure,
     "mllp": mllp.measure,
     "accept": accept.measure,

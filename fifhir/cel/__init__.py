@@ -13,7 +13,7 @@ from fifhir.cel.parser import TEXT_LIMIT, parse
 from fifhir.cel.values import TYPES, type_name
 from fifhir.errors import CelError, CelFault
 
-__all__ = ["TEXT_LIMIT", "Predicate", "Use", "compile", "evaluate"]
+__all__ = ["LOOP_LIMIT", "TEXT_LIMIT", "Predicate", "Use", "compile", "evaluate", "no_answer"]
 
 
 class Predicate:
@@ -23,20 +23,25 @@ class Predicate:
     places whose contents it asks for: all else of a document may be left out.
     """
 
-    __slots__ = ("_run", "needs", "text", "uses")
+    __slots__ = ("needs", "run", "text", "uses")
 
     def __init__(self, text: str, run: Run, uses: tuple[Use, ...], needs: frozenset[Path]) -> None:
         self.text = text
         self.uses = uses
         self.needs = needs
-        self._run = run
+        self.run = run
 
     def __call__(self, document: dict[str, Any]) -> bool:
         """Whether the condition holds. Raises CelFault when it has no answer for this document."""
-        value = self._run((document, [LOOP_LIMIT]))
+        value = self.run((document, [LOOP_LIMIT]))
         if value is True or value is False:
             return value
-        raise CelFault(f"the condition is {type_name(value)}, neither true nor false")
+        raise no_answer(value)
+
+
+def no_answer(value: Any) -> CelFault:
+    """Why a condition that came to this value has no answer."""
+    return CelFault(f"the condition is {type_name(value)}, neither true nor false")
 
 
 def compile(text: str, kinds: KindAt = lambda _: None) -> Predicate:

@@ -403,6 +403,15 @@ def _chained(root: str, slot: int, fields: tuple[str, ...]) -> Run:
                     raise CelFault(text) from None
 
             return second
+        case (one, two, three):
+
+            def third(scope: Scope) -> Any:
+                try:
+                    return scope[slot][one][two][three]
+                except (KeyError, TypeError):
+                    raise CelFault(text) from None
+
+            return third
 
     def deeper(scope: Scope) -> Any:
         value = scope[slot]

@@ -113,7 +113,24 @@ def logical(runs: tuple[Run, ...], *, decisive: bool) -> Run:
             raise CelFault(failed)
         return other
 
-    return decided
+    if len(runs) != 2:
+        return decided
+    first, second = runs
+
+    def decided_by_two(scope: Scope) -> bool:
+        """The same, without a loop, for what nearly every condition is; else asked again."""
+        try:
+            one = first(scope)
+            if one is decisive:
+                return not other
+            two = second(scope)
+            if two is decisive:
+                return not other
+        except CelFault:
+            return decided(scope)
+        return other if one is other and two is other else decided(scope)
+
+    return decided_by_two
 
 
 def negation(run: Run) -> Run:

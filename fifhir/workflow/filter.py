@@ -148,13 +148,25 @@ def _predicate(condition: Filter) -> Predicate | None:
 def _asked(
     rows: tuple[_Row[R], ...], document: dict[str, Any]
 ) -> tuple[list[R], list[Undecided[R]]]:
-    """The routes whose conditions hold, and those whose conditions have no answer."""
+    """The routes whose conditions hold, and those whose conditions have no answer.
+
+    What asking a predicate does is done here for all of them, with one scope and without a call.
+    """
     taken: list[R] = []
     undecided: list[Undecided[R]] = []
+    scope = (document, allowance := [cel.LOOP_LIMIT])
     for _, predicate, route in rows:
+        if predicate is None:
+            taken.append(route)
+            continue
+        allowance[0] = cel.LOOP_LIMIT
         try:
-            if predicate is None or predicate(document):
-                taken.append(route)
+            value = predicate.run(scope)
         except CelFault as fault:
             undecided.append(Undecided(route, str(fault)))
+            continue
+        if value is True:
+            taken.append(route)
+        elif value is not False:
+            undecided.append(Undecided(route, str(cel.no_answer(value))))
     return taken, undecided
