@@ -20,7 +20,15 @@ LINK = re.compile(r"(\]\()(?!https?:|#|mailto:)([^)\s#]+)(#[^)\s]+)?\)")
 PAGES = {
     "Start": ("index.md", "getting-started.md"),
     "Use": (
-        *("events.md", "http.md", "mllp.md", "brokers.md", "workflows.md", "profiles.md", "fhir.md"),
+        *(
+            "events.md",
+            "http.md",
+            "mllp.md",
+            "brokers.md",
+            "workflows.md",
+            "profiles.md",
+            "fhir.md",
+        ),
         "parser-decisions.md",
     ),
     "Run": (

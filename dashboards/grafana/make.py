@@ -139,6 +139,28 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "high-latency",
         ),
         Panel(
+            *("From brokers by outcome", "timeseries", "ops", 8),
+            "failed: tried again because of us; see the store. unreadable: in the dead letters.",
+            (
+                (
+                    "sum by (broker, outcome) "
+                    f"(rate(fi_fhir_broker_messages_total{{{SELECT}}}[$__rate_interval]))",
+                    "{{broker}} {{outcome}}",
+                ),
+            ),
+            link="ingest-lag",
+        ),
+        Panel(
+            *("Waiting at brokers", "timeseries", "short", 8),
+            "Growing: add workers, up to the number of partitions, or find the slow destination.",
+            (
+                (f"sum(fi_fhir_kafka_lag_messages{{{SELECT}}})", "Kafka"),
+                (f"max(fi_fhir_nats_pending_messages{{{SELECT}}})", "NATS"),
+            ),
+            ((0, "green"), (10000, "red")),
+            "ingest-lag",
+        ),
+        Panel(
             *("Refused for who asked", "timeseries", "ops", 8),
             "unknown, token: a key ran out, or somebody tries keys. limited: more than its rate.",
             rate("fi_fhir_auth_refused_total", "reason"),

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
+from fifhir import tracing
 from fifhir.brokers.kafka import security
 from fifhir.ingress.taking import Taker
 from fifhir.logs import Log
@@ -140,7 +141,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # it comes wit
         if before:
             await asyncio.wait({before})
         if record.value is not None:  # a tombstone is no message
-            await self._taker.take(record.value)
+            parent = dict(record.headers).get(tracing.HEADER, b"")
+            await self._taker.take(record.value, tracing.text(parent))
         partition.finish(record.offset)
 
     def _done(self, task: asyncio.Task[None], lane: Lane) -> None:

@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 
+from fifhir import tracing
 from fifhir.brokers.nats import close, connect
 from fifhir.ingress.taking import ATTEMPTS, Taker
 from fifhir.logs import Log
@@ -109,7 +110,8 @@ class Consumer:
             tries = message.metadata.num_delivered
             text = "a worker died of it each time it was tried"
             if tries <= ATTEMPTS or not await self._taker.keep(message.data, "poison", text):
-                await self._taker.take(message.data)
+                parent = (message.headers or {}).get(tracing.HEADER, "")
+                await self._taker.take(message.data, tracing.text(parent.encode()))
             with suppress(*_FAULTS):
                 await message.ack()
         except asyncio.CancelledError:

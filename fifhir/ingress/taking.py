@@ -54,12 +54,12 @@ class Taker:
         self._journal = journal if settings.ack_when == "after_store" else None
         self._log = duty.log
 
-    async def take(self, raw: bytes) -> None:
+    async def take(self, raw: bytes, traceparent: str = "") -> None:
         """The message is in the journal, or delivered, or kept. Tried until it is, or cancelled."""
         pause, faults = PAUSE, 0
         while True:
             try:
-                if await self._try(raw):
+                if await self._try(raw, traceparent):
                     return
             except Exception as fault:
                 faults += 1
@@ -98,14 +98,14 @@ class Taker:
         self._log.warn("event moved to dlq", dlq_id=letter.id, source=source, error=why)
         return True
 
-    async def _try(self, raw: bytes) -> bool:
+    async def _try(self, raw: bytes, traceparent: str) -> bool:
         began = perf_counter()
         try:
             message, written = self._read(raw)
         except MessageError as wrong:
             self._slab.add(self._catalogue.error("parse"))
             return await self.keep(raw, "unreadable", f"{wrong.location}: {wrong}")
-        self._signs.parsed(written, "", (self._broker, len(raw)), began)
+        self._signs.parsed(written, traceparent, (self._broker, len(raw)), began)
         if not await self._promised(message, written):
             return False
         self._signs.answered(written, self._broker, began)
@@ -130,8 +130,8 @@ class Taker:
         try:
             [recorded] = await intake.record([(raw, written)], self._journal, lambda _: b"")
         except StoreError as fault:
-            reason = f"store {fault.kind}"
-            self._log.warn("message not recorded", reason=reason, source=self._feed.source)
+            told = {"source": self._feed.source, "trace_id": written.trace.trace_id}
+            self._log.warn("message not recorded", reason=f"store {fault.kind}", **told)
             return False
         self._signs.recorded(written, sent)
         if isinstance(recorded, Repeat):

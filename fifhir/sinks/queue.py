@@ -27,7 +27,9 @@ _ONLY = (
     ("exchange", "rabbitmq", ""),
     ("vhost", "rabbitmq", "/"),
 )
-_OURS = frozenset({"idempotency-key", "event-type", "event-id", "source", "nats-msg-id"})
+_OURS = frozenset(
+    {"idempotency-key", "event-type", "event-id", "source", "traceparent", "nats-msg-id"}
+)
 
 
 class QueueConfig(
@@ -37,11 +39,11 @@ class QueueConfig(
 
     Kafka confirms once all replicas in sync have it (acks=all, idempotent producer), NATS once it
     is in a stream of JetStream, RabbitMQ once it is in a queue (publisher confirms, mandatory,
-    persistent). Every message has the headers idempotency-key, event-type, event-id and source.
-    The key is the same at every try and every replay: JetStream throws a repeat away by it
-    (Nats-Msg-Id, within the stream's duplicate window), for others it is the message's id, by
-    which a consumer knows a repeat. Each driver needs an extra: pip install 'fifhir[kafka]',
-    'fifhir[nats]' or 'fifhir[rabbitmq]'.
+    persistent). Every message has the headers idempotency-key, event-type, event-id, source and
+    traceparent (W3C Trace Context). The key is the same at every try and every replay: JetStream
+    throws a repeat away by it (Nats-Msg-Id, within the stream's duplicate window), for others it
+    is the message's id, by which a consumer knows a repeat. Each driver needs an extra: pip
+    install 'fifhir[kafka]', 'fifhir[nats]' or 'fifhir[rabbitmq]'.
     """
 
     driver: Annotated[Driver, Meta(description="Which broker it is.")]
@@ -157,6 +159,7 @@ class QueueSink:
             "event-type": written.type,
             "event-id": written.id,
             "source": written.source,
+            "traceparent": parcel.traceparent,
         }
         theirs = {name: each.render(document) for name, each in self._headers}
         key = self._key.render(document).encode() if self._key else None

@@ -36,6 +36,7 @@ pytestmark = [
 PATIENCE = 120.0
 PARTITIONS = 4
 MESSAGES = 600
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 numbers = iter(range(1000))
 
 
@@ -125,14 +126,15 @@ def topic(kafka: Kafka) -> str:
     return name
 
 
-def produce(kafka: Kafka, topic: str, *values: bytes) -> None:
+def produce(kafka: Kafka, topic: str, *values: bytes, **headers: str) -> None:
     """The records are in the topic, in the order of their keys: the patient."""
 
     async def send() -> None:
         producer = AIOKafkaProducer(bootstrap_servers=kafka.plain, linger_ms=5)
         await producer.start()
         for number, value in enumerate(values):
-            await producer.send(topic, value, b"%d" % (number % 50))
+            told = [(name, text.encode()) for name, text in headers.items()]
+            await producer.send(topic, value, b"%d" % (number % 50), headers=told)
         await producer.stop()
 
     asyncio.run(send())
@@ -209,6 +211,17 @@ def test_what_cannot_be_read_is_kept_and_nothing_waits_for_it(
     until(lambda: running.metric(name) == len(broken), PATIENCE)
 
 
+def test_a_trace_that_came_through_kafka_goes_on(
+    kafka: Kafka, topic: str, house: Callable[..., House]
+) -> None:
+    here = house(kafka_settings(kafka, topic))
+    produce(kafka, topic, message(1), traceparent=TRACEPARENT)
+    here.start()
+    until(lambda: len(here.web.seen) == 1, PATIENCE)
+    [(_, headers, _)] = here.web.seen
+    assert headers["traceparent"].split("-")[1] == TRACEPARENT.split("-")[1]
+
+
 def test_a_worker_takes_no_more_than_it_may_hold(
     kafka: Kafka, topic: str, house: Callable[..., House]
 ) -> None:
@@ -257,11 +270,11 @@ def stream(nats: Nats) -> str:
     return name
 
 
-def publish(nats: Nats, stream: str, *values: bytes) -> None:
+def publish(nats: Nats, stream: str, *values: bytes, **headers: str) -> None:
     async def send() -> None:
         client = await nats_client.connect(nats.url)
         for value in values:
-            await client.jetstream().publish(f"{stream}.adt", value)
+            await client.jetstream().publish(f"{stream}.adt", value, headers=headers or None)
         await client.close()
 
     asyncio.run(send())
@@ -316,6 +329,17 @@ def test_what_nats_has_and_nobody_can_read_is_kept(
     here.start()
     until(lambda: len(here.letters()) == 1 and here.delivered() == {"M000001"}, PATIENCE)
     until(lambda: unacknowledged(nats, stream) == 0, PATIENCE)
+
+
+def test_a_trace_that_came_through_nats_goes_on(
+    nats: Nats, stream: str, house: Callable[..., House]
+) -> None:
+    here = house(nats_settings(nats, stream))
+    publish(nats, stream, message(1), traceparent=TRACEPARENT)
+    here.start()
+    until(lambda: len(here.web.seen) == 1, PATIENCE)
+    [(_, headers, _)] = here.web.seen
+    assert headers["traceparent"].split("-")[1] == TRACEPARENT.split("-")[1]
 
 
 def test_a_nats_that_dies_and_comes_again_is_read_again(
