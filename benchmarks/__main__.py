@@ -1,5 +1,4 @@
-"""`python -m benchmarks [parse|fhir|routing|http|mllp|accept|memory|all] [--quick] [--out DIR]`.
-
+"""`python -m benchmarks SECTION [--quick] [--out DIR]`, or `all` for every section.
 A full run is published: its table into docs/performance.md, its figures into
 benchmarks/results.json, its chart into docs/images/benchmark.svg. A quick one, or one with
 `--out`, writes the three into a folder and leaves those alone. Sections not measured this time
@@ -14,7 +13,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import accept, chart, fhir, http, memory, mllp, parse, report, rounds, routing
+from benchmarks import (
+    accept,
+    chart,
+    durable,
+    fhir,
+    http,
+    memory,
+    mllp,
+    parse,
+    report,
+    rounds,
+    routing,
+)
 
 ROOT = Path(__file__).parent.parent
 SECTIONS: dict[str, Callable[..., dict[str, object]]] = {
@@ -23,6 +34,7 @@ SECTIONS: dict[str, Callable[..., dict[str, object]]] = {
     "routing": routing.measure,
     "http": http.measure,
     "mllp": mllp.measure,
+    "durable": durable.measure,
     "accept": accept.measure,
     "memory": memory.measure,
 }

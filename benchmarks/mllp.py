@@ -65,11 +65,17 @@ def _row(name: str, trials: list[dict[str, float]]) -> dict[str, object]:
 
 
 class Sender:
-    """One connection with a number of messages on their way, as many as were answered."""
+    """One connection with a number of messages on their way, as many as were answered.
 
-    def __init__(self, port: int, window: int, numbers: "count[int]") -> None:
+    They are from `facility` (MSH-4).
+    """
+
+    def __init__(
+        self, port: int, window: int, numbers: "count[int]", facility: bytes = b"NORTHFIELD"
+    ) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=10)
-        self._head, self._tail = ADT.split(b"NF00048213", 1)
+        message = ADT.replace(b"|NORTHFIELD|", b"|%b|" % facility, 1)
+        self._head, self._tail = message.split(b"NF00048213", 1)
         self._numbers = numbers
         self._rest = b""
         self.send(window)

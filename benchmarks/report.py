@@ -21,8 +21,8 @@ class Target(NamedTuple):
 def page(results: dict[str, Any]) -> str:
     """All the tables of all the sections there are."""
     writers = {
-        **{"parse": _parse, "fhir": _fhir, "routing": _routing},
-        **{"http": _http, "mllp": _mllp, "accept": _accept, "memory": _memory},
+        **{"parse": _parse, "fhir": _fhir, "routing": _routing, "http": _http},
+        **{"mllp": _mllp, "durable": _durable, "accept": _accept, "memory": _memory},
     }
     parts = [_targets(results)]
     parts += [write(results[name]) for name, write in writers.items() if name in results]
@@ -51,6 +51,8 @@ def targets(results: dict[str, Any]) -> list[Target]:
         found += _http_targets(http)
     if mllp := results.get("mllp"):
         found += _mllp_targets(mllp)
+    if durable := results.get("durable"):
+        found += _durable_targets(durable)
     if accept := results.get("accept"):
         worst = max(row["worst_max_over_mean"] for row in accept["rows"])
         found.append(
@@ -287,6 +289,45 @@ def _mllp(mllp: dict[str, Any]) -> str:
         f"### MLLP\n\n{_machine(mllp)} Read, made an event, routed to nowhere, acknowledged: "
         f"{mllp['message_bytes']:,} bytes, {mllp['trials']} interleaved trials of "
         f"{mllp['seconds']} s, one worker.\n\n{_table(heads, rows)}"
+    )
+
+
+def _durable_targets(durable: dict[str, Any]) -> list[Target]:
+    [recorded] = [row for row in durable["rows"] if row["case"] == "recorded"]
+    cost, worst = recorded["messages_per_cpu_second"], recorded["p99_ms"]
+    again = durable["letters_per_second"]
+    return [
+        Target(
+            "acknowledged after a commit of Postgres, messages per server CPU second",
+            "≥ 12,000",
+            f"{cost:,}",
+            cost >= 12_000,
+        ),
+        Target("99 of 100 of those are acknowledged within", "≤ 50 ms", f"{worst} ms", worst <= 50),
+        Target("dead letters replayed to a webhook", "≥ 2,000/s", f"{again:,}/s", again >= 2_000),
+    ]
+
+
+def _durable(durable: dict[str, Any]) -> str:
+    heads = ["a message is", "messages/CPU s", "messages/s", "half within", "99 of 100 within"]
+    rows = [
+        [
+            row["case"],
+            f"{row['messages_per_cpu_second']:,}",
+            f"{row['messages_per_second']:,}",
+            f"{row['p50_ms']} ms",
+            f"{row['p99_ms']} ms",
+        ]
+        for row in durable["rows"]
+    ]
+    return (
+        f"### Acknowledged after a commit\n\n{_machine(durable)} Over MLLP into Postgres, "
+        f"{durable['connections']} senders with one message of {durable['message_bytes']:,} bytes "
+        f"on its way each, {durable['trials']} interleaved trials of {durable['seconds']} s, one "
+        "worker; `recorded` if no route wants it, `delivered` if a route logs it. Postgres shares "
+        f"the other core with the senders.\n\n{_table(heads, rows)}\n\n"
+        f"`fi-fhir dlq replay` of {durable['letters']:,} dead letters to a webhook of nginx, with "
+        f"its start: **{durable['letters_per_second']:,}** a second."
     )
 
 

@@ -93,11 +93,12 @@ def delivering(workers: int, workflow: Path, data: Path) -> Iterator[Daemon]:
 
 
 @contextmanager
-def mllp(workflow: Path, core: int) -> Iterator[tuple[Daemon, int]]:
+def mllp(workflow: Path, core: int, **environ: str) -> Iterator[tuple[Daemon, int]]:
     """`fi-fhir serve` with one worker that takes MLLP, and the port it takes it on."""
     ports = {name: free_port() for name in ("port", "metrics-port")}
     framed = free_port()
-    command = ["env", "FI_FHIR_MLLP_ENABLED=true", f"FI_FHIR_MLLP_PORT={framed}", sys.executable]
+    environ |= {"FI_FHIR_MLLP_ENABLED": "true", "FI_FHIR_MLLP_PORT": str(framed)}
+    command = ["env", *(f"{name}={value}" for name, value in environ.items()), sys.executable]
     command += ["-m", "fifhir", "serve", "--workers", "1", "--workflow", str(workflow)]
     command += [f"--{name}={port}" for name, port in ports.items()]
     with _running("fi-fhir", command, ports["port"], core) as started:

@@ -19,7 +19,7 @@ from fifhir import ack
 from fifhir.errors import StoreError
 from fifhir.logs import Log
 from fifhir.signs import Signs
-from fifhir.store import Claim, DeadLetter, Entry, Pending, Recorded, Store
+from fifhir.store import Claim, DeadLetter, Entry, Fresh, Pending, Recorded, Store
 from fifhir.workflow.engine import Workflow
 from fifhir.written import Written
 
@@ -28,6 +28,7 @@ ENTRIES = 64  # messages of a key it takes at once
 SETTLED = 16  # messages after which it settles, or a dead letter; as many may be sent again
 LEASE = 15.0  # seconds until another worker takes over; the watchdog ends one that hangs after 10
 PAUSE = 2.0  # seconds until an order key is tried again of which nothing could be settled
+BREATH = 0.005  # seconds from one claim to the next, so that there is something to claim
 POLL = 1.0  # seconds between two looks for what other workers have left
 ATTEMPTS = 5  # times a worker may die of a message before it is given up
 
@@ -55,8 +56,13 @@ class Journal:
 
     async def record(self, accepted: Sequence[Accepted]) -> list[Recorded]:
         """The messages and their answers are committed, or were so before. StoreError: none is."""
-        recorded = await self._store.record_all(list(map(_entry, accepted)))
-        self._fresh.set()
+        entries = [_entry(each, self._workflow.wants(each.written)) for each in accepted]
+        recorded = await self._store.record_all(entries)
+        for entry, each, came in zip(entries, accepted, recorded, strict=True):
+            if entry.wanted:
+                self._fresh.set()
+            elif isinstance(came, Fresh):  # with its record it is done
+                await self._workflow.run(each.written, each.raw)
         return recorded
 
     async def run(self) -> None:
@@ -68,6 +74,7 @@ class Journal:
                 task = asyncio.get_running_loop().create_task(self._work(claim))
                 self._working.add(task)
                 task.add_done_callback(self._finished)
+            await asyncio.sleep(BREATH)
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL):
                     await self._fresh.wait()
@@ -109,11 +116,10 @@ class Journal:
                     fine = await self._settle(claim, hands)
         finally:
             keeper.cancel()
-            fine = await self._settle(claim, hands) and fine
-            with suppress(StoreError):
-                await self._store.release(
-                    claim, 0.0 if fine else PAUSE, given_back=not hands.settled
-                )
+            ended = fine and bool(hands.done)
+            fine = await self._settle(claim, hands, release=ended) and fine
+            if not (ended and fine):
+                await self._release(claim, 0.0 if fine else PAUSE, given_back=not hands.settled)
 
     async def _deliver(self, entry: Pending, hands: "_Hands") -> None:
         written = Written(
@@ -134,7 +140,11 @@ class Journal:
             self._signs.taken_up("journal", written, began)
         hands.done.append(entry.number)
 
-    async def _settle(self, claim: Claim, hands: "_Hands") -> bool:
+    async def _release(self, claim: Claim, delay: float, *, given_back: bool) -> None:
+        with suppress(StoreError):  # then its lease ends it
+            await self._store.release(claim, delay, given_back=given_back)
+
+    async def _settle(self, claim: Claim, hands: "_Hands", *, release: bool = False) -> bool:
         """What was done is so in the store; False: it will be delivered again, by whoever has it.
 
         Nothing that comes after it may be delivered then: of what failed no letter was written, so
@@ -144,7 +154,7 @@ class Journal:
         if not done:
             return True
         try:
-            if await self._store.settle(claim, done, letters):
+            if await self._store.settle(claim, done, letters, release=release):
                 hands.settled = True
                 return True
             self._log.warn("journal entries were delivered by two workers", count=len(done))
@@ -189,7 +199,7 @@ class _Hands:
         return taken
 
 
-def _entry(accepted: Accepted) -> Entry:
+def _entry(accepted: Accepted, wanted: bool) -> Entry:
     written, raw, digest, answer = accepted
     head = ack.header(raw)
     application, facility, control_id = (
@@ -209,4 +219,5 @@ def _entry(accepted: Accepted) -> Entry:
         control_id=control_id,
         digest=digest,
         trace=written.link,
+        wanted=wanted,
     )

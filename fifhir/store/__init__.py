@@ -9,13 +9,14 @@ the database's clock, which is the only clock that leases go by.
 import hashlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct, structs
 
 
-class Entry(Struct, frozen=True, kw_only=True):
-    """One accepted message, to be delivered from the journal.
+class Entry(Struct, frozen=True, kw_only=True, dict=True):
+    """One accepted message, to be delivered from the journal, unless it is not `wanted`.
 
     Entries with the same `order_key` are delivered in the order they were recorded; with an empty
     one in no order. `tenant`, `application` (MSH-3), `facility` (MSH-4) and `control_id` (MSH-10)
@@ -35,10 +36,11 @@ class Entry(Struct, frozen=True, kw_only=True):
     facility: str = ""
     control_id: str = ""
     digest: bytes = b""
+    wanted: bool = True
     trace: str = ""
     """A traceparent, if its event's id does not say as much (`fifhir.tracing`)."""
 
-    @property
+    @cached_property
     def identity(self) -> bytes | None:
         """Sixteen bytes that stand for who sent it under which control id."""
         if not self.control_id:
@@ -134,11 +136,15 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 
 
 class Settlement(Struct, frozen=True):
-    """What came of a claim's entries: the numbers of those that are done, and dead letters."""
+    """What came of a claim's entries: the numbers of those that are done, and dead letters.
+
+    `release`: that was all of it, and others may claim the order key.
+    """
 
     claim: Claim
     done: tuple[int, ...]
     letters: tuple[DeadLetter, ...]
+    release: bool
 
 
 class Taken(Struct, frozen=True):
@@ -242,11 +248,17 @@ class Store(Protocol):
         """The claim holds for `lease` seconds from now; False: it is somebody else's."""
 
     async def settle(
-        self, claim: Claim, done: Sequence[int], letters: Sequence[DeadLetter] = ()
+        self,
+        claim: Claim,
+        done: Sequence[int],
+        letters: Sequence[DeadLetter] = (),
+        *,
+        release: bool = False,
     ) -> bool:
         """The entries of these numbers are done and the letters buried, in one transaction.
 
-        False: the claim was lost and nothing was written; whoever has it now delivers them.
+        With `release` the claim has ended too, as `release` ends it. False: the claim was lost and
+        nothing was written; whoever has it now delivers them.
         """
 
     async def release(self, claim: Claim, delay: float = 0.0, *, given_back: bool = False) -> None:

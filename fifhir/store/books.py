@@ -130,11 +130,17 @@ class Books:
         return await self._database.renew(claim, lease)
 
     async def settle(
-        self, claim: Claim, done: Sequence[int], letters: Sequence[DeadLetter] = ()
+        self,
+        claim: Claim,
+        done: Sequence[int],
+        letters: Sequence[DeadLetter] = (),
+        *,
+        release: bool = False,
     ) -> bool:
         if letters:
             await self._capacity.ask(len(letters), self.count)
-        return await self._settlements.add(Settlement(claim, tuple(done), tuple(letters)))
+        settlement = Settlement(claim, tuple(done), tuple(letters), release)
+        return await self._settlements.add(settlement)
 
     async def backlog(self) -> tuple[int, float]:
         self._signs.pooled(*self._database.pool)

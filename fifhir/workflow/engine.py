@@ -123,6 +123,10 @@ class Workflow:
             await courier.sink.close()
         await self._web.close()
 
+    def wants(self, written: Written) -> bool:
+        """Whether a route may take an event of its type and source; not all that do, do."""
+        return self._index.wants(written)
+
     async def run(
         self, written: Written, raw: bytes, *, dry_run: bool = False, grave: Grave | None = None
     ) -> Outcome:

@@ -103,11 +103,18 @@ class Index(Generic[R]):
 
     def find(self, written: Written) -> tuple[Sequence[R], Sequence[Undecided[R]]]:
         """The routes an event takes, and those whose condition has no answer for it."""
-        table = self._by_type.get(written.type, self._others)
-        choice = table.by_source.get(written.source, table.others)
+        choice = self._choice(written)
         if not choice.conditional:
             return choice.routes, ()
         return _asked(choice.rows, written.glimpse(choice.decode))
+
+    def wants(self, written: Written) -> bool:
+        """Whether some route takes events of this type and source, if its condition holds."""
+        return bool(self._choice(written).rows)
+
+    def _choice(self, written: Written) -> "_Choice[R]":
+        table = self._by_type.get(written.type, self._others)
+        return table.by_source.get(written.source, table.others)
 
 
 class _Row(NamedTuple, Generic[R]):

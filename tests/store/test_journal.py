@@ -125,6 +125,22 @@ def test_only_what_is_settled_is_done(opened: Store, do: Loop) -> None:
     assert numbers(opened, do) == [["event-2", "event-3"]]
 
 
+def test_what_is_settled_last_may_give_the_key_back(opened: Store, do: Loop) -> None:
+    for control_id in "12":
+        do(opened.record(entry(control_id)))
+    [claim] = do(opened.claim(10, 1, 60))
+    assert do(opened.settle(claim, [claim.entries[0].number], release=True))
+    assert numbers(opened, do) == [["event-2"]]
+    assert not do(opened.settle(claim, [claim.entries[0].number], release=True))
+
+
+def test_what_nobody_wants_is_recorded_and_done(opened: Store, do: Loop) -> None:
+    do(opened.record(entry("1", wanted=False)))
+    do(opened.record(entry("2", "OTHER")))
+    assert numbers(opened, do) == [["event-2"]]
+    assert isinstance(do(opened.record(entry("1"))), Repeat)
+
+
 def test_letters_are_buried_with_what_they_came_of(opened: Store, do: Loop) -> None:
     do(opened.record(entry("1")))
     [claim] = do(opened.claim(10, 10, 60))

@@ -177,21 +177,45 @@ def test_a_server_whose_commits_are_not_durable_is_refused(
     own.start()
 
 
+SEE = """
+CREATE TABLE seen (number serial, setting text);
+CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+INSERT INTO seen (setting) VALUES (current_setting('synchronous_commit')); RETURN null; END $$;
+"""
+
+
 def test_a_role_cannot_make_commits_asynchronous(
     own: Server, name: str, place: Place, do: Loop
 ) -> None:
     """What a commit waits for is set in each transaction, whatever the database says."""
     own.sql(f"ALTER DATABASE {name} SET synchronous_commit TO off")
     store = do.open(place.store())
-    own.sql(
-        "CREATE TABLE seen (setting text); CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql "
-        "AS $$ BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); "
-        "RETURN new; END $$; CREATE TRIGGER see AFTER INSERT ON dlq_events "
-        "FOR EACH ROW EXECUTE FUNCTION see()",
-        name,
-    )
-    do(store.bury([letter()]))
-    assert own.sql("SELECT setting FROM seen", name) == "on"
+    own.sql(SEE, name)
+    for table in ("message_keys", "dlq_events", "order_keys"):
+        own.sql(
+            f"CREATE CONSTRAINT TRIGGER see AFTER INSERT OR UPDATE ON {table} "
+            "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION see()",
+            name,
+        )
+
+    def seen() -> list[str]:
+        """What the commits since the last look waited for, in their order."""
+        rows = own.sql("DELETE FROM seen RETURNING number || ' ' || setting", name).splitlines()
+        return [row.split()[1] for row in sorted(rows, key=lambda row: int(row.split()[0]))]
+
+    do(store.record(entry("1")))
+    assert set(seen()) == {"on"}
+    [claim] = do(store.claim(1, 10, 60))
+    assert seen()[-1] == "on"  # the first of two does not wait: the second waits for both
+    do(store.settle(claim, [claim.entries[0].number], [letter()]))
+    do(store.bury([letter(2)]))
+    do(store.release(claim))
+    assert set(seen()) == {"on"}
+    do(store.record(entry("2")))
+    [claim] = do(store.claim(1, 10, 60))
+    seen()
+    do(store.settle(claim, [claim.entries[0].number], release=True))
+    assert seen() == ["on"]
 
 
 def test_one_connection_is_enough_for_everything_at_once(place: Place, do: Loop) -> None:

@@ -28,34 +28,39 @@ AHEAD = 3  # days that have their partition before they begin
 _RECORD = """
 WITH given AS (
     SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::text[],
-                         $7::text[], $8::bytea[], $9::bytea[], $10::text[])
+                         $7::text[], $8::bytea[], $9::bytea[], $10::text[], $11::boolean[])
     WITH ORDINALITY AS g (identity, digest, answer, event_id, event_type, source, order_key,
-                          payload, raw, trace, n)
+                          payload, raw, trace, wanted, n)
 ), fresh AS (
     INSERT INTO message_keys AS m (identity, digest, answer, seen_at)
     SELECT identity, digest, answer, now() FROM given WHERE identity IS NOT NULL
     ORDER BY identity, digest
     ON CONFLICT (identity, digest) DO UPDATE
         SET answer = excluded.answer, seen_at = excluded.seen_at
-        WHERE m.seen_at < now() - $12::interval
+        WHERE m.seen_at < now() - $13::interval
     RETURNING identity, digest
 ), kept AS (
     INSERT INTO workflow_events
-        (event_id, event_type, source, order_key, payload, raw, trace, key_id, status)
-    SELECT event_id, event_type, source, order_key, payload, raw, trace, $11, 'pending'
+        (event_id, event_type, source, order_key, payload, raw, trace, key_id, status, processed_at)
+    SELECT event_id, event_type, source, order_key, payload, raw, trace, $12,
+           CASE WHEN wanted THEN 'pending' ELSE 'done' END,
+           CASE WHEN wanted THEN NULL ELSE now() END
     FROM given g
     WHERE identity IS NULL OR (identity, digest) IN (SELECT identity, digest FROM fresh)
     ORDER BY n
 ), lanes AS (
-    INSERT INTO order_keys (order_key) SELECT DISTINCT order_key FROM given ORDER BY 1
+    INSERT INTO order_keys (order_key) SELECT DISTINCT order_key FROM given WHERE wanted ORDER BY 1
     ON CONFLICT DO NOTHING
 )
-SELECT g.identity IS NULL OR f.identity IS NOT NULL AS fresh,
+SELECT set_config('synchronous_commit', 'on', true),
+       g.identity IS NULL OR f.identity IS NOT NULL AS fresh,
        EXISTS (SELECT 1 FROM message_keys m WHERE m.identity = g.identity AND m.digest <> g.digest)
            AS reused
 FROM given g LEFT JOIN fresh f USING (identity, digest) ORDER BY g.n
 """
 
+# Two statements, because what is seen of entries has to be seen after their key is had. The first
+# one's commit need not be waited for: the second one's covers it.
 _CLAIM = """
 WITH free AS (
     SELECT order_key FROM order_keys k
@@ -70,28 +75,50 @@ UPDATE order_keys k
 SET token = token + 1, leased_until = now() + $2::interval,
     careful_to = greatest(careful_to, handed)
 FROM free WHERE k.order_key = free.order_key
-RETURNING k.order_key, k.token, k.careful_to
+RETURNING k.order_key, k.token, k.careful_to, set_config('synchronous_commit', 'off', true)
 """
 
 _ENTRIES = """
-SELECT e.* FROM unnest($1::text[]) AS k (order_key) CROSS JOIN LATERAL (
-    SELECT * FROM workflow_events e WHERE e.order_key = k.order_key AND e.status = 'pending'
-    ORDER BY e.id LIMIT $2
-) e ORDER BY e.id
-"""
-
-_HANDED = """
-WITH counted AS (
-    UPDATE workflow_events SET attempts = attempts + 1 WHERE id = ANY($1::bigint[])
+WITH had AS MATERIALIZED (
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS h (order_key, token, careful_to)
+), found AS MATERIALIZED (
+    SELECT e.*, e.id = min(e.id) OVER key AS head, min(e.id) OVER key <= h.careful_to AS careful
+    FROM had h CROSS JOIN LATERAL (
+        SELECT * FROM workflow_events e WHERE e.order_key = h.order_key AND e.status = 'pending'
+        ORDER BY e.id LIMIT $4
+    ) e WINDOW key AS (PARTITION BY e.order_key)
+), handed AS (
+    SELECT * FROM found WHERE head OR NOT careful
+), counted AS (
+    UPDATE workflow_events e SET attempts = e.attempts + 1
+    FROM handed h WHERE h.head AND e.id = h.id AND e.created_at = h.created_at
+), noted AS (
+    UPDATE order_keys k SET handed = l.last
+    FROM had JOIN (SELECT order_key, max(id) AS last FROM handed GROUP BY 1) l USING (order_key)
+    WHERE k.order_key = had.order_key AND k.token = had.token
 )
-UPDATE order_keys k SET handed = h.last FROM unnest($2::text[], $3::bigint[]) AS h (order_key, last)
-WHERE k.order_key = h.order_key
+SELECT *, set_config('synchronous_commit', 'on', true) FROM handed ORDER BY id
 """
 
-_OWNED = """
-SELECT k.order_key, k.token FROM order_keys k
-JOIN unnest($1::text[], $2::bigint[]) AS c (order_key, token) USING (order_key, token)
-ORDER BY k.order_key FOR UPDATE OF k
+# `owned` locks the keys in an order that all processes share.
+_SETTLE = """
+WITH given AS (
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::boolean[]) AS g (order_key, token, released)
+), owned AS MATERIALIZED (
+    SELECT k.order_key, k.token, k.released FROM (
+        SELECT o.order_key, o.token, g.released FROM order_keys o
+        JOIN given g USING (order_key, token) ORDER BY o.order_key FOR UPDATE OF o
+    ) k
+), done AS (
+    UPDATE workflow_events e SET status = 'done', processed_at = now()
+    FROM unnest($4::text[], $5::bigint[], $6::bigint[]) AS d (order_key, token, id)
+    JOIN owned o USING (order_key, token)
+    WHERE e.id = d.id AND e.status = 'pending'
+), freed AS (
+    UPDATE order_keys k SET leased_until = now(), handed = NULL
+    FROM owned o WHERE k.order_key = o.order_key AND o.released
+)
+SELECT order_key, token, set_config('synchronous_commit', 'on', true) FROM owned
 """
 
 
@@ -155,6 +182,7 @@ def _columns(entries: Sequence[Entry], seal: Seal) -> list[list[object]]:
         [seal.close(entry.event, id_, "payload") for id_, entry in rows],
         [seal.close(entry.raw, id_, "raw") for id_, entry in rows],
         [entry.trace for entry in entries],
+        [entry.wanted for entry in entries],
     ]
 
 
@@ -162,24 +190,16 @@ async def claim(db: Connection, keys: int, entries: int, lease: float, seal: Sea
     free = await db.fetch(_CLAIM, keys, seconds(lease))
     if not free:
         return []
-    rows = await db.fetch(_ENTRIES, [row["order_key"] for row in free], entries)
-    runs: dict[str, list[Record]] = {row["order_key"]: [] for row in free}
-    for row in rows:
-        runs[row["order_key"]].append(row)
-    careful = {row["order_key"]: row["careful_to"] for row in free}
-    runs = {
-        key: run[:1] if run[0]["id"] <= careful[key] else run for key, run in runs.items() if run
-    }
-    heads, lasts = [run[0]["id"] for run in runs.values()], [run[-1]["id"] for run in runs.values()]
-    await db.execute(_HANDED, heads, list(runs), lasts)
     tokens = {row["order_key"]: row["token"] for row in free}
-    return [
-        Claim(key, tokens[key], tuple(_pending(row, seal, first=row is run[0]) for row in run))
-        for key, run in runs.items()
-    ]
+    careful = [row["careful_to"] for row in free]
+    rows = await db.fetch(_ENTRIES, list(tokens), list(tokens.values()), careful, entries)
+    runs: dict[str, list[Pending]] = {}
+    for row in rows:
+        runs.setdefault(row["order_key"], []).append(_pending(row, seal))
+    return [Claim(key, tokens[key], tuple(run)) for key, run in runs.items()]
 
 
-def _pending(row: Record, seal: Seal, *, first: bool) -> Pending:
+def _pending(row: Record, seal: Seal) -> Pending:
     id_ = row["event_id"]
     return Pending(
         number=row["id"],
@@ -189,7 +209,7 @@ def _pending(row: Record, seal: Seal, *, first: bool) -> Pending:
         raw=seal.open(row["key_id"], row["raw"], id_, "raw"),
         event=seal.open(row["key_id"], row["payload"], id_, "payload"),
         recorded_at=row["created_at"].timestamp(),
-        attempts=row["attempts"] + 1 if first else max(row["attempts"], 1),
+        attempts=row["attempts"] + 1 if row["head"] else max(row["attempts"], 1),
         trace=row["trace"],
     )
 
@@ -232,21 +252,21 @@ async def release(db: Connection, claim: Claim, delay: float, given_back: bool) 
 
 
 async def settle(db: Connection, settlements: Sequence[Settlement], seal: Seal) -> list[bool]:
-    claims = [each.claim for each in settlements]
+    places = [(each.claim.order_key, each.claim.token) for each in settlements]
+    done = [(*place, n) for place, each in zip(places, settlements, strict=True) for n in each.done]
     rows = await db.fetch(
-        _OWNED, [claim.order_key for claim in claims], [claim.token for claim in claims]
+        _SETTLE,
+        [key for key, _ in places],
+        [token for _, token in places],
+        [each.release for each in settlements],
+        [key for key, _, _ in done],
+        [token for _, token, _ in done],
+        [number for _, _, number in done],
     )
     owned = {(row["order_key"], row["token"]) for row in rows}
-    kept = [each for each in settlements if (each.claim.order_key, each.claim.token) in owned]
-    numbers = [number for each in kept for number in each.done]
-    if numbers:
-        await db.execute(
-            "UPDATE workflow_events SET status = 'done', processed_at = now() "
-            "WHERE id = ANY($1::bigint[]) AND status = 'pending'",
-            numbers,
-        )
+    kept = [each for each, place in zip(settlements, places, strict=True) if place in owned]
     await letters.bury(db, [letter for each in kept for letter in each.letters], seal)
-    return [(claim.order_key, claim.token) in owned for claim in claims]
+    return [place in owned for place in places]
 
 
 async def forget(db: Connection, window: float) -> bool:

@@ -26,6 +26,9 @@ Connection: TypeAlias = PoolConnectionProxy
 
 _LOCK = 0x66692D66686972  # "fi-fhir": the advisory lock of migrations and upkeep
 _CONNECT = 5.0  # seconds
+AT_HAND = (
+    3  # connections not given back to the pool between two uses, unless somebody waits for one
+)
 _ACQUIRE = 1.0  # seconds until a busy pool is told as overload
 
 
@@ -37,6 +40,8 @@ class Session:
         self._share = max(1, share)
         self._timeout = timeout
         self._pool: asyncpg.Pool | None = None
+        self._at_hand: list[Connection] = []
+        self._waiting = 0
 
     async def open(self) -> None:
         """The server was reached, is durable and writable, and its schema is this release's."""
@@ -48,6 +53,8 @@ class Session:
 
     async def close(self) -> None:
         """Every connection is closed, or cut after a moment."""
+        while self._at_hand:
+            await self._give_back(self._at_hand.pop())
         pool, self._pool = self._pool, None
         if pool is not None:
             try:
@@ -67,16 +74,36 @@ class Session:
         if self._pool is None:
             raise StoreError("unavailable", "the database is not open")
         with _translated():
-            try:
-                taken = await self._pool.acquire(timeout=_ACQUIRE + _CONNECT)
-            except TimeoutError as fault:
-                raise StoreError(
-                    "overload", "no connection to the database became free in time"
-                ) from fault
+            taken = await self._taken_up() or await self._acquired(self._pool)
             try:
                 yield taken
-            finally:
-                await asyncio.shield(self._give_back(taken))
+            except BaseException:
+                await self._give_back(taken)
+                raise
+            if self._waiting or len(self._at_hand) >= AT_HAND:
+                await self._give_back(taken)
+            else:
+                self._at_hand.append(taken)
+
+    async def _taken_up(self) -> Connection | None:
+        """A connection that is at hand: to have it of the pool costs five times its use."""
+        while self._at_hand:
+            taken = self._at_hand.pop()
+            if not taken.is_closed():
+                return taken
+            await self._give_back(taken)
+        return None
+
+    async def _acquired(self, pool: asyncpg.Pool) -> Connection:
+        self._waiting += 1
+        try:
+            return await pool.acquire(timeout=_ACQUIRE + _CONNECT)
+        except TimeoutError as fault:
+            raise StoreError(
+                "overload", "no connection to the database became free in time"
+            ) from fault
+        finally:
+            self._waiting -= 1
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -94,6 +121,7 @@ class Session:
                 raise StoreError("unavailable", "the database did not commit")
 
     async def _give_back(self, taken: Connection) -> None:
+        """Also when whoever took it is cancelled: the pool shields this itself."""
         with contextlib.suppress(*_FOREIGN, OSError):
             assert self._pool is not None
             await self._pool.release(taken, timeout=self._timeout)
@@ -110,6 +138,7 @@ class Session:
             command_timeout=self._timeout + 1,  # the server's own limit comes first
             target_session_attrs="read-write",
             init=_check,
+            reset=_clean,
             server_settings={
                 "application_name": "fi-fhir",
                 "statement_timeout": milliseconds,
@@ -148,6 +177,13 @@ async def _check(connection: asyncpg.Connection) -> None:
                 "undurable",
                 f"Postgres runs with {setting} off, so no commit of it is durable; turn it on",
             )
+
+
+async def _clean(_: asyncpg.Connection) -> None:
+    """A connection is given back as it was: nothing here changes a session but its transaction.
+
+    The pool has ended that by now. Its own way asks the server once more for every transaction.
+    """
 
 
 def _target(database: Database) -> dict[str, Any]:

@@ -40,10 +40,11 @@ def _record(db: Connection, entry: Entry, seal: Seal, window: float) -> Recorded
             (identity, entry.digest, entry.answer, now),
         )
     lane, id_ = text(entry.lane), text(entry.event_id)
-    db.execute("INSERT OR IGNORE INTO order_keys (order_key) VALUES (?)", (lane,))
+    if entry.wanted:
+        db.execute("INSERT OR IGNORE INTO order_keys (order_key) VALUES (?)", (lane,))
     db.execute(
         "INSERT INTO workflow_events (event_id, event_type, source, order_key, payload, raw, "
-        "key_id, status, created_at, trace) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?)",
+        "key_id, status, created_at, processed_at, trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             id_,
             text(entry.event_type),
@@ -52,7 +53,9 @@ def _record(db: Connection, entry: Entry, seal: Seal, window: float) -> Recorded
             seal.close(entry.event, id_, "payload"),
             seal.close(entry.raw, id_, "raw"),
             seal.name,
+            "pending" if entry.wanted else "done",
             now,
+            None if entry.wanted else now,
             entry.trace,
         ),
     )
@@ -154,6 +157,8 @@ def _settle(db: Connection, settlement: Settlement, seal: Seal) -> bool:
         [(now, number, claim.order_key) for number in settlement.done],
     )
     letters.bury(db, settlement.letters, seal)
+    if settlement.release:
+        release(db, claim, 0.0, False)
     return True
 
 
