@@ -17,10 +17,24 @@ import pytest
 from fifhir import batch
 from fifhir.errors import MessageError
 from fifhir.fhir.bundle import to_bundle
+from fifhir.fhir.vocabulary import KINDS
 from fifhir.intake import Feed, read
 
 SERVER = Path(__file__).with_name("fhir_server.mjs")
 PACKAGES = [f"@medplum/{name}@4.5.2" for name in ("fhir-router", "core", "definitions")]
+MESSAGES = Path(__file__).parents[1] / "messages"
+EVENTS = (
+    *(
+        "adt_a01",
+        "adt_a02",
+        "adt_a03",
+        "oru_two_orders",
+        "oml_o21_specimens",
+        "vxu_v04_three_doses",
+    ),
+    *("siu_s12_full", "rde_o11_two_drugs", "ras_o17", "mdm_t02_text", "dft_p03", "ppr_pc1"),
+    "several_patients",
+)
 EXAMPLE = Path(__file__).parents[2] / "examples/oru_r01.hl7"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -47,7 +61,7 @@ class Server:
         return [each["response"]["status"] for each in answer["entry"]]
 
     def count(self) -> Counter[str]:
-        kinds = ("Patient", "Observation", "DiagnosticReport", "Organization", "Provenance")
+        kinds = {kind.resource for kind in KINDS.values()}
         return Counter(
             {
                 kind: self.ask("GET", f"/{kind}?_summary=count&_total=accurate")["total"]
@@ -82,19 +96,26 @@ def server(house: Path) -> Iterator[Server]:
             process.kill()
 
 
-def example(strategy: Any) -> dict[str, Any]:
-    event = msgspec.to_builtins(read(EXAMPLE.read_bytes(), Feed(source="lab")))
+def bundle_of(file: Path, strategy: Any) -> dict[str, Any]:
+    event = msgspec.to_builtins(read(file.read_bytes(), Feed(source="lab")))
     return to_bundle(event, strategy).bundle
 
 
+def example(strategy: Any) -> dict[str, Any]:
+    return bundle_of(EXAMPLE, strategy)
+
+
 @pytest.mark.parametrize("strategy", ["put", "conditional_create", "conditional_update"])
-def test_five_times_is_as_once(server: Server, strategy: str) -> None:
-    bundle = example(strategy)
-    assert set(server.send(bundle)) <= {"200", "201"}
+def test_five_times_is_as_once(server: Server, strategy: Any) -> None:
+    bundles = [bundle_of(MESSAGES / f"{name}.hl7", strategy) for name in EVENTS]
+    for bundle in bundles:
+        assert set(server.send(bundle)) <= {"200", "201"}
     once = server.count()
-    assert once["Patient"] == 1
+    assert once["Patient"] > 1
+    assert sum(once.values()) > 50
     for _ in range(4):
-        assert set(server.send(bundle)) == {"200"}
+        for bundle in bundles:
+            assert set(server.send(bundle)) == {"200"}
     assert server.count() == once
 
 
