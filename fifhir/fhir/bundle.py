@@ -91,11 +91,12 @@ def to_bundle(event: Json, strategy: Strategy = "put") -> Mapped:
     With the strategy `message` it is a bundle of type message, which asks for nothing to be
     written. The resources may be shared with other bundles: they are not to be changed.
     """
-    if not any("patient" in each for each in (event, *event.get("patients", ()))):
+    subjects = _subjects(event)
+    if not subjects:
         raise ValueError(f"an event of type {event.get('type')} has nothing FHIR could be told")
     maker = Maker(event, strategy, RECIPES)
     maker.sender = maker.refer("Organization", {"name": maker.facility})
-    _patients(event, maker)
+    _patients(subjects, maker)
     maker.refer("Provenance", event)
     kind = "transaction"
     bundle: Json = {"resourceType": "Bundle"}
@@ -116,15 +117,29 @@ def _sent(event: Json, maker: Maker) -> Json:
     return made | ({"timestamp": time} if time and len(time) > len("2026-01-01") else {})
 
 
-def _patients(event: Json, maker: Maker) -> None:
+def _subjects(event: Json) -> list[Json]:
+    """What is about one patient each: the event, or the items of `patients`.
+
+    Answers to queries have patients alone there, and doses beside, which are known to be
+    somebody's only where one patient was found.
+    """
+    found = [event] if "patient" in event else []
+    several = event.get("patients") or ()
+    found += [each for each in several if "patient" in each]
+    bare = [{"patient": each} for each in several if "identifiers" in each]
+    if len(bare) == 1 and event.get("immunizations"):
+        bare[0]["immunizations"] = event["immunizations"]
+    return found + bare
+
+
+def _patients(subjects: list[Json], maker: Maker) -> None:
     """Everything about the patient or, one after another, the patients of the event."""
-    found = [_subject(event, maker)] if "patient" in event else []
-    for number, each in enumerate(event.get("patients") or (), 1):
-        if "patient" in each:
-            maker.place = (str(number),)
-            found.append(_subject(each, maker))
+    found = []
+    for number, each in enumerate(subjects, 1):
+        maker.place = () if each is maker.event else (str(number),)
+        found.append(_subject(each, maker))
     maker.place = ()
-    if event["type"] == "patient_link":
+    if maker.event["type"] == "patient_link":
         _link(found, maker)
 
 

@@ -191,3 +191,10 @@ def test_every_map_and_extension_of_a_row_is_there() -> None:
             assert row["arg"] in maps
         if row["kind"] == "extension":
             assert row["arg"] in EXTENSIONS
+
+
+def test_an_answer_to_a_query_is_the_patients_that_were_found() -> None:
+    head = MSH.format("RSP^K11^RSP_K11") + "MSA|AA|Q1\rQAK|1|OK\rQPD|Z34^Query^L|1\r"
+    dose = "ORC|RE||V1\rRXA|0|1|20260302||48^HPV^CVX|0.5|mL\r"
+    assert one(head + PID + dose, "Immunization")["status"] == "completed"
+    assert len(all_of(head + PID + PID.replace("4711", "4712"), "Patient")) == 2
