@@ -1,4 +1,5 @@
 """`python -m benchmarks SECTION [--quick] [--out DIR]`, or `all` for every section.
+
 A full run is published: its table into docs/performance.md, its figures into
 benchmarks/results.json, its chart into docs/images/benchmark.svg. A quick one, or one with
 `--out`, writes the three into a folder and leaves those alone. Sections not measured this time
