@@ -33,14 +33,17 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 def validate(
     file: Annotated[str, typer.Argument(help="The workflow file; - reads stdin.")],
     as_json: Json = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Status 1 also if there is only a warning.")
+    ] = False,
 ) -> None:
     """Tell every fault of a workflow file with its line and column; status 1 if there is one."""
     from fifhir.cli import findings
-    from fifhir.cli.workflow_file import read
+    from fifhir.cli.workflow_file import review
     from fifhir.errors import ConfigError
 
     try:
-        config = read(file)
+        config, warnings = review(file)
     except ConfigError as fault:
         if as_json:
             typer.echo(json.dumps({"valid": False, "errors": list(map(_told, fault.findings))}))
@@ -50,9 +53,14 @@ def validate(
             print(f"{count} fault{'' if count == 1 else 's'} in {file}", file=sys.stderr)
         raise typer.Exit(1) from None
     if as_json:
-        typer.echo(json.dumps({"valid": True, "errors": [], "name": config.name}))
+        told = [_told(each) | {"severity": "warning"} for each in warnings]
+        whole = {"valid": True, "errors": [], "warnings": told, "name": config.name}
+        typer.echo(json.dumps(whole))
     else:
+        findings.show(findings.warned(warnings))
         _describe(config)
+    if strict and warnings:
+        raise typer.Exit(1)
 
 
 def _told(finding: "Finding") -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fifhir.destinations import Assumed
+    from fifhir.errors import Finding
     from fifhir.workflow.config import WorkflowConfig
 
 
@@ -17,12 +18,19 @@ def read(path: str, assumed: "Iterable[Assumed] | None" = None) -> "WorkflowConf
     What its actions do not say is `assumed`, by default what FI_FHIR_CONFIG and the other
     variables say.
     """
+    return review(path, assumed)[0]
+
+
+def review(
+    path: str, assumed: "Iterable[Assumed] | None" = None
+) -> "tuple[WorkflowConfig, tuple[Finding, ...]]":
+    """The same, and what to think about in it."""
     from fifhir import config
-    from fifhir.workflow.config import load
+    from fifhir.workflow.config import review
 
     if assumed is None:
         assumed = config.load(os.environ.get(config.CONFIG_VARIABLE), os.environ, {}).assumed()
-    return load(text_of(path), "stdin" if path == "-" else path, assumed=assumed)
+    return review(text_of(path), "stdin" if path == "-" else path, assumed=assumed)
 
 
 def text_of(path: str) -> str:

@@ -27,6 +27,18 @@ CODES = (
     Code("FF203", "INVALID_PATH", "Not a path into an event, or set_field without a value."),
     Code("FF204", "INVALID_TRANSFORM", "A transform has none of the five keys, or several."),
     Code("FF205", "INVALID_MAPPING", "A mapping is not there, or its file cannot be read."),
+    Code("FF301", "NO_FILTER", "Warning: the route takes every event."),
+    Code("FF302", "MISSING_VERSION", "Warning: the file does not say which version it is."),
+    Code("FF303", "NO_WEBHOOK_AUTH", "Warning: the destination cannot know who sends."),
+    Code("FF304", "NO_FHIR_AUTH", "Warning: the FHIR server cannot know who sends."),
+    Code("FF305", "PLAIN_TEXT", "Warning: it goes to another machine without TLS."),
+    Code("FF306", "UNVERIFIED_TLS", "Warning: any certificate will do."),
+    Code("FF307", "PHI_IN_SUBJECT", "Warning: the subject of a mail has fields of the event."),
+    Code(
+        "FF308",
+        "NOT_REPEATABLE",
+        "Warning: a lost answer makes it a dead letter, for a repeat might be there twice.",
+    ),
 )
 
 NAMES = {each.code: each.name for each in CODES}

@@ -12,12 +12,13 @@ from msgspec import Meta, Struct, structs
 from fifhir import document, schema
 from fifhir.destinations import Assumed
 from fifhir.errors import ConfigError, Finding
+from fifhir.profile import config as profiles
 from fifhir.profile.config import CodeMapping
 from fifhir.profile.translating import read_codes
 from fifhir.schema import Fault, Faults
 from fifhir.sinks import LATER, ActionConfig
 from fifhir.sinks.log import LogConfig
-from fifhir.workflow import checking
+from fifhir.workflow import cautions, checking
 from fifhir.workflow.assuming import lay_under
 from fifhir.workflow.filter import Filter, Name
 from fifhir.workflow.transform import TransformConfig
@@ -69,6 +70,14 @@ class WorkflowConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         tuple[CodeMapping, ...],
         Meta(max_length=100, description="Files of codes for `map_terminology`."),
     ] = ()
+    profiles: Annotated[
+        tuple[str, ...],
+        Meta(
+            max_length=100,
+            description="Files of source profiles whose terminology `map_terminology` may use as "
+            "well.",
+        ),
+    ] = ()
     on_dlq: Annotated[
         Literal["continue", "block"],
         Meta(
@@ -77,7 +86,8 @@ class WorkflowConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = "continue"
 
-    def faults(self) -> Faults:
+    def unmapped(self) -> Iterator[Fault]:
+        """Translations that no mapping has, once those of the profiles are among them."""
         known = {(each.source_system, each.target_system) for each in self.mappings}
         for number, route in enumerate(self.routes):
             for position, each in enumerate(route.transform):
@@ -85,7 +95,19 @@ class WorkflowConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 if wanted and (wanted.from_, wanted.to) not in known:
                     path = ("routes", number, "transform", position, "map_terminology", "from")
                     text = f"no mapping from '{wanted.from_}' to '{wanted.to}' under mappings"
+                    text += " or in profiles" if self.profiles else ""
                     yield Fault(path, text, code="FF205")
+
+    def cautions(self) -> Iterator[Fault]:
+        """What is no mistake but may be one all the same."""
+        if not self.version:
+            text = "without a version nobody can tell which of two files did something"
+            yield Fault(("name",), text, code="FF302")
+        for number, route in enumerate(self.routes):
+            at: schema.Path = ("routes", number)
+            yield from cautions.of_route(route.filter, at)
+            for position, action in enumerate(route.actions):
+                yield from cautions.of_action(action, (*at, "actions", position))
 
 
 class _Wrapped(Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,18 +133,40 @@ def load(
     `environ` is where `${NAME}` comes from: the process's environment if it is not given. Files
     of mappings are looked for where the file `name` is. Actions have what is `assumed` of them.
     """
+    return review(text, name, environ, assumed)[0]
+
+
+def review(
+    text: str,
+    name: str,
+    environ: Environ[str, str] | None = None,
+    assumed: Iterable[Assumed] = (),
+) -> tuple[WorkflowConfig, tuple[Finding, ...]]:
+    """What `load` gives, and what is no mistake but may be one all the same."""
     root, findings = document.compose(text, name, os.environ if environ is None else environ)
     config: WorkflowConfig | None = None
     if root is not None:
         lay_under(root, assumed)
         config, wrong = _read(root)
         findings += wrong
-    if config is not None:
-        config = _located(config, Path(name).parent)
-        findings += _unread(config)
+    if root is not None and config is not None:
+        config, wrong = _with_profiles(_located(config, Path(name).parent))
+        findings += [*wrong, *_unread(config), *_placed(root, config.unmapped())]
     if config is None or findings:
         raise ConfigError(tuple(map(_coded, schema.in_order(findings))))
-    return config
+    assert root is not None
+    warnings = list(_placed(root, config.cautions()))
+    return config, tuple(map(_coded, schema.in_order(warnings)))
+
+
+def _placed(root: document.Node, faults: Iterable[Fault]) -> Iterator[Finding]:
+    """What was found in the whole workflow, with its places in the file."""
+    above: schema.Path = ()
+    if isinstance(root, document.Mapping) and "workflow" in root.entries:
+        above = ("workflow",)
+    for fault in faults:
+        place = schema.descend(root, (*above, *fault.path))
+        yield Finding(place, fault.text, fault.code)
 
 
 def _read(root: document.Node) -> tuple[WorkflowConfig | None, list[Finding]]:
@@ -135,7 +179,28 @@ def _read(root: document.Node) -> tuple[WorkflowConfig | None, list[Finding]]:
 def _located(config: WorkflowConfig, folder: Path) -> WorkflowConfig:
     """The same with the files of its mappings seen from here."""
     mappings = [structs.replace(each, file=str(folder / each.file)) for each in config.mappings]
-    return structs.replace(config, mappings=tuple(mappings))
+    profiles = [str(folder / each) for each in config.profiles]
+    return structs.replace(config, mappings=tuple(mappings), profiles=tuple(profiles))
+
+
+def _with_profiles(config: WorkflowConfig) -> tuple[WorkflowConfig, list[Finding]]:
+    """The same with what its profiles translate; its own mappings go first."""
+    mappings, findings = list(config.mappings), list[Finding]()
+    for name in config.profiles:
+        try:
+            profile = profiles.load(Path(name).read_text(encoding="utf-8"), name)
+        except (OSError, UnicodeDecodeError) as fault:
+            reason = getattr(fault, "strerror", None) or "not UTF-8"
+            findings.append(Finding(name, reason.lower(), "FF205"))
+        except ConfigError as fault:
+            findings += [Finding(each.place, each.text, "FF205") for each in fault.findings]
+        else:
+            folder = Path(name).parent
+            mappings += [
+                structs.replace(each, file=str(folder / each.file))
+                for each in profile.terminology.mappings
+            ]
+    return structs.replace(config, mappings=tuple(mappings)), findings
 
 
 def _unread(config: WorkflowConfig) -> Iterator[Finding]:

@@ -146,7 +146,7 @@ def test_a_recording_replayed_tells_what_another_workflow_would_do(
 def test_the_examples_of_tests_pass(fi_fhir: FiFhir, root: Path) -> None:
     files = sorted((root / "examples").rglob("*.test.yaml"))
     done = fi_fhir("workflow", "test", *files)
-    assert (done.returncode, done.stderr) == (0, "6 passed, 0 failed\n")
+    assert (done.returncode, done.stderr) == (0, "8 passed, 0 failed\n")
 
 
 def test_a_test_that_fails_says_how(fi_fhir: FiFhir, workflow: Path, tmp_path: Path) -> None:
@@ -206,3 +206,16 @@ def test_actions_are_listed_and_explained(fi_fhir: FiFhir) -> None:
     done = fi_fhir("docs", "action", "webhok")
     assert done.returncode == 2
     assert "did you mean 'webhook'?" in done.stderr
+
+
+def test_warnings_are_told_and_count_only_if_asked(fi_fhir: FiFhir, workflow: Path) -> None:
+    workflow.write_text("name: w\nroutes: [{name: all, actions: [{type: log}]}]\n")
+    done = fi_fhir("workflow", "validate", workflow)
+    assert done.returncode == 0
+    assert f"{workflow}:2:17: warning: FF301 without a filter" in done.stderr
+    assert fi_fhir("workflow", "validate", "--strict", workflow).returncode == 1
+    told = json.loads(fi_fhir("workflow", "validate", "--json", workflow).stdout)
+    assert [(each["name"], each["severity"]) for each in told["warnings"]] == [
+        ("MISSING_VERSION", "warning"),
+        ("NO_FILTER", "warning"),
+    ]
