@@ -12,6 +12,8 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet
 	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 ACCOUNT := $(BIN)/python -m pytest -q -s -m slow -o faulthandler_timeout=0 tests/process/accounting
+# What the image has beside the base: whoever runs it cannot add to it.
+EXTRAS  := email encryption fhir jwt kafka nats otel rabbitmq
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -85,6 +87,7 @@ lock: ## requirements/*.txt anew from pyproject.toml and requirements/*.in
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
 	$(COMPILE) --extra test --extra check -o requirements/dev.txt pyproject.toml requirements/build.in
 	$(COMPILE) -c requirements/dev.txt -o requirements/run.txt pyproject.toml
+	$(COMPILE) -c requirements/dev.txt $(EXTRAS:%=--extra %) -o requirements/image.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
 	$(COMPILE) -o requirements/bench.txt requirements/bench.in
 	$(COMPILE) -o requirements/fuzz.txt requirements/fuzz.in

@@ -4,7 +4,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from importlib import metadata
 from itertools import islice
 from socket import socket
@@ -129,14 +128,10 @@ class _Daemon:
         settings, desk = self._orders.settings, self._ports.desk
         if self._watch:
             self._watch.reset()
-        operate = None
-        if desk:
-            door = operations.Desk.of(desk, self._board, settings, self._log)
-            operate = partial(operations.run, door)
         plan = Plan(
             self._crew(self._orders),
             self._workers,
-            operate,
+            (lambda slot: self._operate(desk, slot)) if desk else None,
             (lambda: self._reload(reload)) if reload else None,
             lambda: self._tell(ready),
             self._watch.changed if self._watch and settings.server.reload_on_change else _never,
@@ -144,6 +139,11 @@ class _Daemon:
         )
         limits = Limits(shutdown=settings.server.shutdown_timeout)
         return Supervisor(self._board, self._log, plan, limits).run()
+
+    def _operate(self, sock: socket, slot: int) -> int:
+        """What the operations process does, by the orders there are when it is forked."""
+        desk = operations.Desk.of(sock, self._board, self._orders.settings, self._log)
+        return operations.run(desk, slot)
 
     def _crew(self, orders: Orders) -> Body:
         """What every worker of a crew does that works by these orders."""

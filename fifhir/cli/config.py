@@ -161,7 +161,10 @@ def init(
 def new(
     name: Annotated[str, typer.Argument(help="Whose key it is: letters, digits, . _ -")],
     scopes: Annotated[
-        str, typer.Option("--scopes", help="What it opens, of parse, workflow, replay and admin.")
+        str,
+        typer.Option(
+            "--scopes", help="What it opens, of parse, workflow, replay, admin and metrics."
+        ),
     ] = "parse,workflow",
 ) -> None:
     """Make an API key: it is shown this once, and the line behind it goes into auth.api_keys.

@@ -137,7 +137,8 @@ def test_probes_ports_and_names_are_the_runbooks(render: Callable[..., Objects])
 
 def test_tls_is_what_probes_ingress_and_settings_speak(render: Callable[..., Objects]) -> None:
     line = "lab:workflow:cert:urn:example:lab"
-    values = EVERYTHING | {"auth": {"keys": [line], "rateLimit": 600}}
+    issuer = {"issuer": "https://i", "audience": "fi-fhir", "jwksUrl": "https://i/keys"}
+    values = EVERYTHING | {"auth": {"keys": [line], "rateLimit": 600, "jwt": issuer}}
     values["config"] = values["config"] | {"mllp": {"enabled": True}}
     objects = render(values)
     container = pod(objects)["containers"][0]
@@ -150,6 +151,8 @@ def test_tls_is_what_probes_ingress_and_settings_speak(render: Callable[..., Obj
             assert told[f"FI_FHIR_{listener}_TLS_{name}_FILE"] == f"{mounted['tls']}/{file}"
     assert told["FI_FHIR_SERVER_TLS_CLIENT_AUTH"] == "optional"
     assert told["FI_FHIR_AUTH_RATE_LIMIT"] == "600"
+    given = [told[f"FI_FHIR_AUTH_JWT_{name}"] for name in ("ISSUER", "AUDIENCE", "JWKS_URL")]
+    assert given == list(issuer.values())
     annotations = objects["Ingress"]["metadata"]["annotations"]
     assert annotations["nginx.ingress.kubernetes.io/backend-protocol"] == "HTTPS"
     keys, faults = read_keys(objects["Secret"]["stringData"]["api-keys"])
@@ -296,6 +299,7 @@ SETTINGS: tuple[dict[str, Any], ...] = (
         "replicaCount": 2,
         "serviceAccount": {"create": False},
         "tls": {"enabled": True},
+        "auth": {"jwt": {"issuer": "https://i", "audience": "a", "jwksUrl": "https://i/keys"}},
         "config": {
             "database": {"enabled": True},
             "queue": {"enabled": True},
