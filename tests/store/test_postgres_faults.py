@@ -1,6 +1,7 @@
 """What befalls a Postgres, done to a real one: no promise meanwhile, and all is well after."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from fifhir.errors import StoreError
 from fifhir.secret import Secret
-from fifhir.store import Fresh, Store
+from fifhir.store import ALL, Fresh, Store
 from fifhir.store.config import Database
 from tests.postgres import Server, binaries
 from tests.stores import Loop, Place, entry, letter
@@ -331,6 +332,19 @@ def test_the_runbooks_statements_work(own: Server, name: str, place: Place, do: 
     )
     assert "dlq_events" in sizes
     assert own.sql("SELECT status FROM workflow_events", name) == "pending"
+
+
+def test_a_purge_gives_its_disk_back(own: Server, name: str, place: Place, do: Loop) -> None:
+    store = do.open(place.store())
+    do(store.bury([letter(number, raw=os.urandom(20_000)) for number in range(700)]))
+
+    def size() -> int:
+        return int(own.sql("SELECT pg_total_relation_size('dlq_events')", name))
+
+    full, parts = size(), list[int]()
+    assert full > 700 * 20_000
+    assert do(store.purge(ALL, parts.append)) == sum(parts) == 700
+    assert size() < full / 5
 
 
 OLD = """

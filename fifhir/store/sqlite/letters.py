@@ -163,18 +163,18 @@ def purge(db: Connection, query: Query) -> int:
 def rekey(db: Connection, table: str, id_column: str, seal: Seal) -> int:
     """Some rows of another key are encrypted with the newest; how many, 0 if there are no more."""
     rows = db.execute(
-        f"SELECT rowid, {id_column} AS id, key_id, payload, raw FROM {table} "  # noqa: S608
+        f"SELECT rowid AS number, {id_column} AS row, key_id, payload, raw FROM {table} "  # noqa: S608
         "WHERE key_id <> ? LIMIT ?",
         (seal.name, _BATCH),
     ).fetchall()
     for row in rows:
         again = [
-            seal.again(row["key_id"], row[column], row["id"], column)
+            seal.again(row["key_id"], row[column], row["row"], column)
             for column in ("payload", "raw")
         ]
         db.execute(
             f"UPDATE {table} SET payload = ?, raw = ?, key_id = ? WHERE rowid = ?",  # noqa: S608
-            (*again, seal.name, row["rowid"]),
+            (*again, seal.name, row["number"]),
         )
     return len(rows)
 
