@@ -7,6 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from fifhir.event.datatypes import (
     Address,
+    AssignedIdentifier,
     CodeableConcept,
     ContactPoint,
     Identifier,
@@ -206,8 +207,8 @@ class Encounter(Struct, frozen=True, gc=False, omit_defaults=True):
     financial_class: Text = ""
     preadmit_number: Text = ""
     admit_reason: Text = ""
-    identifiers: tuple[Identifier, ...] = ()
-    alternate_identifiers: tuple[Identifier, ...] = ()
+    identifiers: tuple[AssignedIdentifier, ...] = ()
+    alternate_identifiers: tuple[AssignedIdentifier, ...] = ()
     other_attending_providers: tuple[Provider, ...] = ()
     other_referring_providers: tuple[Provider, ...] = ()
     other_consulting_providers: tuple[Provider, ...] = ()

@@ -144,3 +144,9 @@ def test_a_sender_who_lends_a_code_from_a_table_of_hl7_does_not_get_its_system()
     assert [each for each in codings if each.get("code") == "Mother"] == [
         {"code": "Mother", "display": "Mother"}
     ]
+
+
+def test_a_visit_number_is_never_a_medical_record_number() -> None:
+    pv1 = "PV1|1|I|||||||||||||||||V42\r"
+    (identifier,) = first(ADT + pv1, "Encounter")["identifier"]
+    assert identifier["type"]["coding"][0]["code"] == "VN"
