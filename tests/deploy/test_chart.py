@@ -316,6 +316,8 @@ def other(path: tuple[str, ...], value: Any) -> Any:  # noqa: PLR0911 - one a ki
     match value:
         case bool():
             return not value
+        case float():
+            return value / 2
         case int():
             return value + 1
         case list():

@@ -100,6 +100,16 @@ def test_one_connection_takes_every_message_in_order(code: bytes) -> None:
     with_sink(lambda control_id: ACK % (code, control_id, b""), talk)
 
 
+def test_a_message_may_tell_its_trace_in_a_segment_of_its_own() -> None:
+    async def talk(sink: MllpSink, destination: Destination) -> None:
+        sent = parcel()
+        await sink.deliver(sent)
+        told = b"ZTR|%b\r" % sent.traceparent.encode()
+        assert destination.seen == [ADMIT % b"M1" + told]
+
+    with_sink(lambda name: ACK % (b"AA", name, b""), talk, trace_segment="ZTR")
+
+
 def test_a_receiver_may_want_a_connection_for_each_message() -> None:
     async def talk(sink: MllpSink, destination: Destination) -> None:
         await asyncio.gather(*(sink.deliver(parcel(b"%d" % n)) for n in range(3)))
