@@ -34,7 +34,7 @@ PORT_TAKEN = 2
 NAMED_CALLERS = 32  # keys whose names are sources of their own in the metrics
 TOLD = 20  # files, or findings, that an entry of the audit log names
 FIXED = {
-    "server": ("host", "port", "workers", "shutdown_timeout"),
+    "server": ("host", "port", "workers", "shutdown_timeout", "reload_on_change"),
     "observability": ("metrics_enabled", "metrics_host", "metrics_port", "log_format"),
 }
 """What takes effect at a start only."""

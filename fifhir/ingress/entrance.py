@@ -8,8 +8,6 @@ import ipaddress
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from msgspec import structs
-
 from fifhir.access import ALL, Caller, Keyring, token
 from fifhir.bearer import UNREADY, Verifier
 from fifhir.ingress import answers
@@ -155,8 +153,7 @@ async def _tell(ticket: Ticket, answer: Coroutine[Any, Any, Response]) -> Respon
 
 
 def _told(ticket: Ticket, response: Response) -> Response:
-    lines = "".join(f"{line}\r\n" for line in ticket.headers).encode()
-    return structs.replace(response, head=response.head + lines)
+    return Response(response.status, response.head + ticket.headers, response.body)
 
 
 _OVER = answers.Problem(429, "rate_limited", "This key has asked as often as it may this minute.")

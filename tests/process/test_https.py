@@ -152,6 +152,17 @@ def test_who_speaks_no_tls_or_an_old_one_is_refused_and_counted(
     daemon.until(lambda: refused(daemon, "version") == 1)
 
 
+def test_who_stays_silent_is_let_go_and_holds_nobody_up(listen: Listen, files: Path) -> None:
+    daemon = listen(server_tls_handshake_timeout="500ms", server_max_connections="4")
+    silent = [socket.create_connection(("127.0.0.1", daemon.port), timeout=20) for _ in range(4)]
+    for client in silent:
+        with client:
+            assert client.recv(100) == b""
+    daemon.until(lambda: refused(daemon, "timeout") == 4)
+    daemon.until(lambda: daemon.metric("fi_fhir_connections") == 0)
+    assert once(daemon, files)[0] == 200
+
+
 def test_whom_the_authority_signed_may_ask_anything_and_nobody_else_comes_in(
     listen: Listen, files: Path
 ) -> None:
