@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from time import perf_counter
 
-from fifhir import intake, logs
+from fifhir import intake, logs, tracing
 from fifhir.errors import MessageError, StoreError
 from fifhir.ingress.counting import Sampler
 from fifhir.ingress.duty import Duty
@@ -95,7 +95,8 @@ class Taker:
             self._log.error("dlq write failed", source=source, reason=str(fault))
             return False
         self._count("unreadable")
-        self._log.warn("event moved to dlq", dlq_id=letter.id, source=source, error=why)
+        told = {"source": source, "trace_id": tracing.begin("", event_id).trace_id}
+        self._log.warn("event moved to dlq", dlq_id=letter.id, error=why, **told)
         return True
 
     async def _try(self, raw: bytes, traceparent: str) -> bool:
