@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from msgspec import NODEFAULT, Struct, inspect
 
-from fifhir import config, effective, event, schema, tables
+from fifhir import config, effective, event, event_schema, schema, tables
 from fifhir.cel.functions import GLOBALS, MEMBERS
 from fifhir.cel.values import TYPES
 from fifhir.cli import app
@@ -70,6 +70,8 @@ def whole_files() -> Iterator[tuple[str, str]]:
     """Yield the files that are made as a whole."""
     schema_text = json.dumps(jsonschema.document(WorkflowConfig), indent=2, ensure_ascii=False)
     yield "schemas/workflow.schema.json", schema_text + "\n"
+    events_text = json.dumps(event_schema.document(), indent=1, ensure_ascii=False)
+    yield "schemas/events.schema.json", events_text + "\n"
     settings_text = json.dumps(jsonschema.settings(config.Settings), indent=2, ensure_ascii=False)
     yield "schemas/settings.schema.json", settings_text + "\n"
 
