@@ -3,10 +3,8 @@
 A hang fails through pytest's timeout. Failures name the file, never what is in it.
 """
 
-import re
 from collections.abc import Iterator
 from types import ModuleType
-from typing import NamedTuple, TypeAlias
 
 import pytest
 
@@ -15,10 +13,9 @@ from fifhir.batch import split
 from fifhir.errors import MessageError
 from fifhir.event import Event, LabResult, encode, event_type
 from fifhir.event.observation import Observation
-from tests.corpus.conftest import Case
+from tests.corpus.conftest import FEED, REFUSED, Case, Naive, Read, naive
 from tests.twins import TOKENIZERS, built, door_or_skip, observe
 
-FEED = intake.Feed()
 GIVEN = ("id", "received", "source", "hl7v2", "profile", "segments")
 TYPES = {
     "ADT^A01": "patient_admit",
@@ -61,51 +58,6 @@ CONTROLS = {
 }
 # What every file is read as, beside the event it is.
 BODIES = ("patient_discharge", "patient_merge", "lab_result")
-# Messages of the manifest that are refused all the same, and why.
-REFUSED = {
-    "CDCgov__data-exchange-hl7/Lyme_WithBadDelimiters.hl7": "MSH-2 is &&&&",
-    "KeironO__hl7types/test_encoding_characters.L16.hl7": "MSH-2 lost its component delimiter",
-    "ruby-hl7__ruby-hl7/adt_a01.hl7": "MSH-2 lost its repetition delimiter",
-    "cosyte__hl7/parser-batch.test.L354.hl7": "holds a trailer with its delimiters missing",
-}
-
-
-class Naive(NamedTuple):
-    """A message cut up with `split` and nothing else."""
-
-    kind: str
-    component: str
-    segments: list[list[str]]
-
-    def named(self, name: str) -> list[list[str]]:
-        return [fields for fields in self.segments if fields[0] == name]
-
-
-def naive(data: bytes) -> Naive:
-    text = data.decode("latin-1").lstrip("\x0b\r\n \t\xef\xbb\xbf").rstrip("\x1c\r\n")
-    field, component = text[3], text[4]
-    lines = [line for line in re.split(r"[\r\n]+", text) if line.strip(" \t")]
-    segments = [line.split(field) for line in lines]
-    kind = segments[0][8].split(component) if len(segments[0]) > 8 else [""]
-    return Naive("^".join(kind[:2]), component, segments)
-
-
-Read: TypeAlias = tuple[str, Naive, Event]
-
-
-@pytest.fixture(scope="session")
-def read(messages: list[Case]) -> list[Read]:
-    """Every message that gives an event, cut up both ways. Only whole ASCII ones."""
-    found = []
-    for name, _, data in messages:
-        if name in REFUSED or not data.isascii() or len(split(data)) != 1:
-            continue
-        try:
-            found.append((name, naive(data), intake.read(data, FEED)))
-        except MessageError:
-            continue
-    assert len(found) > 800
-    return found
 
 
 def test_every_file_gives_events_or_message_errors(cases: list[Case]) -> None:
