@@ -269,3 +269,41 @@ def test_the_metrics_and_their_thresholds_are_there(
 
 def test_the_states_of_a_breaker_have_the_runbooks_numbers() -> None:
     assert {state.name: int(state) for state in State} == {"CLOSED": 0, "HALF_OPEN": 1, "OPEN": 2}
+
+
+# Our own runbook, docs/RUNBOOK.md: its commands, wherever they stand in it.
+
+OURS = (ROOT / "docs/RUNBOOK.md").read_text()
+PROGRAMS = r"(?:kubectl|helm|curl|fi-fhir)\b"
+
+
+def commands() -> list[str]:
+    """Those of its blocks, of its indented lines, and those between backticks."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", OURS, re.MULTILINE | re.DOTALL)
+    indented = re.findall(rf"^ {{4,}}({PROGRAMS}.*)$", OURS, re.MULTILINE)
+    inline = re.findall(rf"`({PROGRAMS}[^`]*)`", OURS)
+    lines = [line for block in blocks for line in block.splitlines() if line]
+    whole = [line.removesuffix(" &") for line in [*lines, *indented, *inline]]
+    return list(dict.fromkeys(line for line in whole if " " in line and "..." not in line))
+
+
+@pytest.mark.parametrize("line", commands(), ids=[line[:70] for line in commands()])
+def test_the_commands_of_our_runbook_work(operator: Stand, line: str) -> None:
+    if reason := lacking(line):
+        pytest.skip(reason)
+    known = {
+        "127.0.0.1:9090": f"127.0.0.1:{operator.operations}",
+        "127.0.0.1:8080": f"127.0.0.1:{operator.api}",
+        "pod POD": f"pod {cluster.POD}",
+        "logs POD": f"logs {cluster.POD}",
+        "HOST PORT": "postgres 5432",
+        "--route NAME": "--route nobody",
+    }
+    for written, meant in known.items():
+        line = line.replace(written, meant)
+    port = str(operator.operations)
+    found = operator.sh(re.sub(r"^fi-fhir", "./fi-fhir", line), FI_FHIR_METRICS_PORT=port)
+    told = found.stdout + found.stderr
+    replays = line.endswith("--dlq --since 24h")  # here its destinations are still down
+    assert found.returncode == (1 if replays else 0), told[-2000:]
+    assert "Traceback" not in told
