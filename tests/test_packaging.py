@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -94,7 +95,8 @@ def test_a_wheel_from_the_sdist_runs_the_compiled_tokenizer(
         pytest.skip(f"no Python {version} with venv on this machine: the wheel is NOT tried on it")
     builder = environment(python, tmp_path / "builder", root / "requirements" / "build.txt")
     options = ("--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path)
-    run(builder / "pip", "wheel", *options, sdist)
+    said = run(builder / "pip", "wheel", "--verbose", *options, sdist)
+    assert not re.findall(rb"(?m)^.*\bwarning: (?!.*deprecat).*$", said)  # of the compiler
     wheel = next(tmp_path.glob("fifhir-*.whl"))
     held = zipfile.ZipFile(wheel).namelist()
     for name in COMPILED:
@@ -102,10 +104,21 @@ def test_a_wheel_from_the_sdist_runs_the_compiled_tokenizer(
     sources = (".pyx", ".pxd", ".c", ".h")
     assert not [name for name in held if name.endswith(sources) or name.startswith("tests")]
 
-    clean = environment(python, tmp_path / "clean", root / "requirements" / "run.txt")
-    run(clean / "pip", "install", "--no-deps", wheel)
+    everything = version == "{}.{}".format(*sys.version_info)  # once, as the image has it
+    lock, extras = ("image.txt", "[all]") if everything else ("run.txt", "")
+    clean = environment(python, tmp_path / "clean", root / "requirements" / lock)
+    run(clean / "pip", "install", "--no-index", f"{wheel}{extras}")
+    run(clean / "pip", "check")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     assert b"compiled" in run(clean / "fi-fhir", "version", cwd=elsewhere)
     event = run(clean / "fi-fhir", "parse", input=ADMISSION, cwd=elsewhere)
     assert b'"type":"patient_admit"' in event
+
+
+def test_the_extra_all_is_all_that_operators_may_want(root: Path) -> None:
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    others = {each for name in extras.keys() - {"all", "test", "check"} for each in extras[name]}
+    assert set(extras["all"]) == others
