@@ -177,6 +177,7 @@ class _Daemon:
         orders = read()
         body = self._crew(orders)
         self._coming = orders
+        self._log.level(orders.settings.observability.log_level)  # before the fork: it is copied
         return body
 
     def _ended(self, reload: Reload) -> None:
@@ -190,10 +191,10 @@ class _Daemon:
         }
         if taken:
             details |= self._differences(self._orders.settings, self._coming.settings)
-            self._log.level(self._coming.settings.observability.log_level)
             self._orders = self._coming
         else:
             details["findings"] = reload.findings[:TOLD]
+            self._log.level(self._orders.settings.observability.log_level)
         who = operator()
         self._log.info("audit", actor=who, action="reload", **details)
         if not self._notices.post(who, "reload", details):

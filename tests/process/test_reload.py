@@ -152,13 +152,24 @@ def test_settings_that_wait_for_a_start_are_told(serve: Serve, tmp_path: Path) -
     settings = tmp_path / "settings.yaml"
     settings.write_text("observability: {log_level: info}\n")
     daemon = serve("--workers", "1", "--config", str(settings))
-    write(settings, "server: {shutdown_timeout: 3s}\nobservability: {log_level: error}\n")
+    write(settings, "server: {shutdown_timeout: 3s}\n")
     told = daemon.until_logged("this setting changes at the next start only")
     assert told["setting"] == "server.shutdown_timeout"
-    mark = len(daemon.log.read_text())
-    daemon.send(signal.SIGHUP)
-    daemon.until(lambda: len(daemon.status()["workers"]) == 1)
-    assert '"level":"info"' not in daemon.log.read_text()[mark:]
+    assert daemon.metric("fi_fhir_config_reload_success") == 1
+
+
+def test_the_level_of_the_log_changes_with_a_reload(serve: Serve, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("observability: {log_level: info}\n")
+    daemon = serve("--workers", "1", "--config", str(settings))
+    old = daemon.pids()
+    assert ask(daemon.port, "workflow") == 200
+    daemon.until_logged("Event processed")
+    write(settings, "observability: {log_level: error}\n")
+    daemon.until(lambda: not any(daemon.alive(pid) for pid in old))
+    assert ask(daemon.port, "workflow") == 200
+    daemon.until(lambda: daemon.metric("workflow_events_processed_total") == 2)
+    assert len(daemon.entries("Event processed")) == 1
 
 
 # Listeners for MLLP.
