@@ -195,25 +195,3 @@ def test_without_keys_nobody_is_let_in_and_nothing_is_refused_for_good(
         finally:
             server.shutdown()
             thread.join()
-
-
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
-        ({"JWKS_URL": "http://issuer.example/jwks"}, "expected https://"),
-        ({"JWKS_URL": "https://issuer.example/jwks", "AUDIENCE": ""}, "needs jwt_audience"),
-        ({"JWKS_URL": ""}, "needs one of jwt_jwks_url and jwt_jwks_file"),
-        ({"JWKS_URL": "", "JWKS_FILE": "/nowhere"}, "cannot use the issuer's keys"),
-        ({"ALGORITHMS": "[HS256]"}, "must be one of"),
-        ({"ALGORITHMS": "[none]"}, "must be one of"),
-        ({"ISSUER": ""}, "needs jwt_issuer"),
-    ],
-)
-def test_settings_that_would_let_too_many_in_are_refused(
-    serve: Serve, asked: dict[str, str], words: str
-) -> None:
-    good = settings("https://issuer.example", "https://issuer.example/jwks")
-    changed = {f"FI_FHIR_AUTH_JWT_{name}": each for name, each in asked.items()}
-    daemon = serve(wait=False, **(good | changed))
-    assert daemon.ended() == 78
-    assert words in daemon.log.read_text()

@@ -10,6 +10,7 @@ from fifhir.access import new_key
 from fifhir.config import load, variables
 from fifhir.errors import ConfigError
 from fifhir.secret import Secret
+from fifhir.tls import BadFile
 
 
 def faults(
@@ -284,3 +285,33 @@ def test_a_file_of_comments_alone_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("# nothing yet\nserver:\n")
     assert load(str(file), {}, {}) == load(None, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"JWKS_URL": "http://issuer.example/jwks"}, "expected https://"),
+        ({"AUDIENCE": ""}, "needs jwt_audience"),
+        ({"JWKS_URL": ""}, "needs one of jwt_jwks_url and jwt_jwks_file"),
+        ({"JWKS_FILE": "keys"}, "needs one of jwt_jwks_url and jwt_jwks_file"),
+        ({"ALGORITHMS": "[HS256]"}, "must be one of"),
+        ({"ALGORITHMS": "[none]"}, "must be one of"),
+        ({"ISSUER": ""}, "needs jwt_issuer"),
+    ],
+)
+def test_settings_that_would_take_too_many_tokens_are_refused(
+    asked: dict[str, str], words: str
+) -> None:
+    issuer = "https://issuer.example"
+    good = {"ISSUER": issuer, "AUDIENCE": "fi-fhir", "JWKS_URL": f"{issuer}/keys"}
+    environ = {f"FI_FHIR_AUTH_JWT_{name}": each for name, each in (good | asked).items()}
+    assert any(words in fault for fault in faults(None, environ))
+
+
+def test_keys_of_an_issuer_that_do_not_do_are_told(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text('{"keys": []}')
+    told = {"ISSUER": "i", "AUDIENCE": "a", "JWKS_FILE": str(keys)}
+    settings = load(None, {f"FI_FHIR_AUTH_JWT_{name}": each for name, each in told.items()}, {})
+    with pytest.raises(BadFile, match="no key that signatures can be checked with"):
+        settings.auth.verifier()
