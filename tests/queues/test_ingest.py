@@ -249,6 +249,21 @@ def test_a_daemon_that_is_told_to_stop_leaves_nothing_half_done(
     assert len(here.web.seen) == len(here.delivered())
 
 
+def test_a_reload_hands_the_partitions_over(
+    kafka: Kafka, topic: str, house: Callable[..., House]
+) -> None:
+    here = house(kafka_settings(kafka, topic))
+    produce(kafka, topic, *(message(number) for number in range(200)))
+    running = here.start()
+    until(lambda: len(here.delivered()) == 200, PATIENCE)
+    before = running.pids()
+    running.send(signal.SIGHUP)
+    until(lambda: len(running.pids()) == 2 and not set(running.pids()) & set(before), PATIENCE)
+    produce(kafka, topic, *(message(number) for number in range(200, 400)))
+    until(lambda: len(here.delivered()) == 400, PATIENCE)
+    assert len(here.web.seen) == 400
+
+
 # NATS
 
 
