@@ -30,7 +30,10 @@ def document_reference(given: Json, maker: Maker) -> Json:
     made["category"] = [{"coding": [_CATEGORY]}]
     parts = [_attachment(each, given, maker) for each in given.get("parts") or ()]
     contents = [{"attachment": each} for each in parts if each]
-    made["content"] = contents or [{"attachment": datatypes.absent("unknown")}]
+    made["content"] = contents or [{"attachment": {}}]
+    for each in made["content"]:
+        if not each["attachment"].keys() & {"data", "url"}:  # us-core-6
+            each["attachment"]["_data"] = datatypes.absent("unknown")
     comments = [note for each in given.get("parts") or () for note in each.get("notes") or ()]
     if said := datatypes.narrative(comments, maker):
         made["text"] = said
