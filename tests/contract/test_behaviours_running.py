@@ -71,8 +71,6 @@ def test_behaviour_34_another_workflow_takes_effect_and_no_message_is_dropped(
     path = made.folder / "workflow.yaml"
     path.with_suffix(".new").write_text(path.read_text().replace("name: all", "name: renamed"))
     path.with_suffix(".new").rename(path)
-    assert made.process
-    made.process.send_signal(signal.SIGHUP)
     until(lambda: made.post(ADT)[1]["routesMatched"] == ["renamed"], seconds=60)
     done.set()
     sender.join(60)
