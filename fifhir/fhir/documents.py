@@ -33,7 +33,7 @@ def document_reference(given: Json, maker: Maker) -> Json:
     made["content"] = contents or [{"attachment": {}}]
     for each in made["content"]:
         if not each["attachment"].keys() & {"data", "url"}:  # us-core-6
-            each["attachment"]["_data"] = datatypes.absent("unknown")
+            each["attachment"]["_url"] = datatypes.absent("unknown")
     comments = [note for each in given.get("parts") or () for note in each.get("notes") or ()]
     if said := datatypes.narrative(comments, maker):
         made["text"] = said

@@ -155,4 +155,4 @@ def test_a_visit_number_is_never_a_medical_record_number() -> None:
 def test_a_document_without_content_says_that_it_is_not_known() -> None:
     mdm = MSH.format("MDM^T01^MDM_T01") + PID + "\rTXA|1|CN|TX|20260301||||||||DOC1|||||AU\r"
     (content,) = first(mdm, "DocumentReference")["content"]
-    assert absent(content["attachment"]["_data"]) == "unknown"
+    assert absent(content["attachment"]["_url"]) == "unknown"
