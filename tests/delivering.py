@@ -56,6 +56,7 @@ def delivered(action: dict[str, Any], *parcels: Parcel) -> None:
         finally:
             await made.close()
             await web.close()
+            await asyncio.sleep(0.02)  # what was hung up is gone some turns of the loop later
 
     asyncio.run(go())
 
