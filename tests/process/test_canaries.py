@@ -67,7 +67,7 @@ routes:
     transform: [{{rename: {{from: patient.family_name, to: patient.mrn}}}}]
     actions: [{{type: log}}]
   - name: written
-    actions: [{{type: file, path: "/dev/full"}}]
+    actions: [{{type: file, path: "{house}/there-is-none/out"}}]
 """
 
 
