@@ -37,6 +37,7 @@ from fifhir.metrics import DROPPED, exposition
 from fifhir.scoreboard import READY, Scoreboard
 
 BEAT = 0.5  # seconds
+LAST_CALL = 0.3  # seconds
 IDLE = 15.0  # seconds an idle connection is kept; a scraper comes again each 15 s or later
 PAGE = resource.getpagesize()
 
@@ -85,7 +86,8 @@ async def _serve(desk: Desk, slot: int) -> int:
         _application(desk), access_log=None, handle_signals=False, keepalive_timeout=IDLE
     )
     await runner.setup()
-    await web.SockSite(runner, desk.sock, shutdown_timeout=1.0).start()
+    site = web.SockSite(runner, desk.sock, shutdown_timeout=1.0)
+    await site.start()
     slab = desk.board.slab(slot)
     slab.state = READY
     while not told_to_stop.is_set():
@@ -95,6 +97,8 @@ async def _serve(desk: Desk, slot: int) -> int:
             await asyncio.wait_for(told_to_stop.wait(), BEAT)
         except TimeoutError:
             continue
+    await site.stop()
+    await asyncio.sleep(LAST_CALL)  # who has just connected has not asked yet
     await runner.cleanup()
     return 0
 
