@@ -85,6 +85,13 @@ class Registration(Visit, frozen=True, gc=False, omit_defaults=True):
     patients: tuple[Subject, ...] = ()
 
 
+class Change(Registration, frozen=True, gc=False, omit_defaults=True):
+    """Something that had other identifiers before; `moves` are all, `prior` is the first's."""
+
+    prior: Prior | UnsetType = UNSET
+    moves: tuple[Move, ...] = ()
+
+
 class PatientAdmit(Registration, frozen=True, gc=False, omit_defaults=True, tag="patient_admit"):
     """ADT^A01, A04: a patient was admitted or registered."""
 
@@ -126,7 +133,7 @@ class PatientDischargePending(
 
 
 class PatientClassChange(
-    Registration, frozen=True, gc=False, omit_defaults=True, tag="patient_class_change"
+    Change, frozen=True, gc=False, omit_defaults=True, tag="patient_class_change"
 ):
     """ADT^A06, A07: an outpatient became an inpatient, or the reverse."""
 
@@ -243,13 +250,6 @@ class PersonUpdate(Registration, frozen=True, gc=False, omit_defaults=True, tag=
 
 class PersonDelete(Registration, frozen=True, gc=False, omit_defaults=True, tag="person_delete"):
     """ADT^A29: the record of a person is to be deleted."""
-
-
-class Change(Registration, frozen=True, gc=False, omit_defaults=True):
-    """Something that had other identifiers before; `moves` are all, `prior` is the first's."""
-
-    prior: Prior | UnsetType = UNSET
-    moves: tuple[Move, ...] = ()
 
 
 class PatientMerge(Change, frozen=True, gc=False, omit_defaults=True, tag="patient_merge"):
