@@ -136,6 +136,7 @@ def test_while_postgres_is_away_nothing_is_promised_that_needs_it(
     assert made.send("unkept", "after_actions") == 503
     assert made.daemon.metric("fi_fhir_dlq_write_failures_total") == 1
     destination.status = 200
+    made.daemon.until_logged("store does not answer")
     server.start()
     made.until_ready()
     assert made.send("away") == 202
