@@ -3,6 +3,7 @@
 A closure takes the scope: the document, the dot, the output, then the variables, innermost last.
 """
 
+import re
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
@@ -23,6 +24,7 @@ OUTPUT_LIMIT = 1 << 20  # characters
 TURN_LIMIT = 100_000  # of all ranges in one rendering
 _ROOT, _DOT, _OUTPUT, _FIRST_VARIABLE = range(4)
 _KEYWORDS = ("if", "else", "end", "range", "with", "and", "or")
+_WORDS = re.compile("(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # where one begins
 _CONSTANTS = {"true": True, "false": False, "nil": None}
 
 
@@ -277,12 +279,8 @@ class Parser:
 
 
 def _snake(name: str) -> str:
-    """Go's name of a field as the JSON name it has: Type is type, GivenName given_name."""
-    if not name[:1].isupper():
-        return name
-    return "".join(
-        f"_{c.lower()}" if c.isupper() and at else c.lower() for at, c in enumerate(name)
-    )
+    """Go's name of a field as the JSON name it has: GivenName is given_name, MRN is mrn."""
+    return _WORDS.sub("_", name).lower() if name[:1].isupper() else name
 
 
 def _field(run: Value, written: str, name: str) -> Value:

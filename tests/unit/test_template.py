@@ -157,6 +157,13 @@ def test_no_template_writes_or_turns_without_end() -> None:
         template.compile("{{range .many}}{{range $.many}}{{end}}{{end}}").render(event)
 
 
+@pytest.mark.parametrize("name", ["ID", "MRN", "GivenName", "HL7Version", "PatientIDType", "x"])
+def test_names_of_go_are_those_of_json(name: str) -> None:
+    known = {"ID": "id", "MRN": "mrn", "GivenName": "given_name", "HL7Version": "hl7_version"}
+    known |= {"PatientIDType": "patient_id_type", "x": "x"}
+    assert template.compile(f"{{{{.{name}}}}}").render({known[name]: "found"}) == "found"
+
+
 def test_the_fields_a_template_reads_are_known() -> None:
     made = template.compile("{{.Type}}{{range .results}}{{.result.value}}{{end}}")
     assert made.uses == (
