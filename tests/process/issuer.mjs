@@ -24,7 +24,10 @@ function begin(port) {
   });
   const provider = new Provider(`http://127.0.0.1:${port}`, {
     jwks: { keys },
-    clients: [client('lab', 'RS256'), client('ward', 'ES256')],
+    clients: [
+      client('lab', 'RS256'), client('ward', 'ES256'),
+      { ...client('sender', 'RS256'), token_endpoint_auth_method: 'client_secret_post' },
+    ],
     scopes: ['parse', 'workflow', 'replay', 'admin'],
     features: {
       devInteractions: { enabled: false },
