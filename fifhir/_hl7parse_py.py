@@ -181,9 +181,8 @@ def _delimiters(raw: bytes, believed: bytes) -> bytes:
         raise _refused("no_msh", "message does not begin with an MSH segment")
     if len(raw) < 8:
         raise _refused("short_msh", "MSH segment ends before its delimiters")
-    line = raw.replace(b"\n", b"\r").split(b"\r", 1)[0]
-    separator = raw[3:4]
-    encoding = believed[1:] or line[4:].split(separator, 1)[0]
+    separator, line = raw[3:4], re.split(rb"[\r\n]", raw[4:], maxsplit=1)[0]
+    encoding = believed[1:] or line.split(separator, 1)[0]
     if not 4 <= len(encoding) <= 5:
         raise _refused("bad_delimiters", "MSH-2 does not hold 4 or 5 delimiters", "MSH-2")
     found = separator + encoding

@@ -25,6 +25,7 @@ def test_twins_agree_on_every_address_of_a_message(twins: Twins, raw: bytes) -> 
 
 @given(raw=dirt())
 @example(raw=b"")
+@example(raw=b"MSH\n|&H|&")  # a line end for a delimiter
 @example(raw=b"MSH|^~\\&")
 @example(raw=b"MSH|^~\\&\r")
 @example(raw=b"MSH|^~\\&|\xff")
