@@ -76,6 +76,21 @@ class Signature(Struct, frozen=True):
 ANONYMOUS = Signature()
 
 
+def names(raw: bytes) -> tuple[bytes, bytes, bytes]:
+    """MSH-3, MSH-4 and MSH-10 as `header` has them: who sent a message, and as which one."""
+    line = raw[: max(raw.find(b"\r", 0, MSH_LIMIT), 0)]
+    fields = line.split(b"|", 10)
+    if len(fields) == 11 and fields[0] == b"MSH" and _is_ascii(line):
+        return fields[2], fields[3], fields[9]
+    head = header(raw)
+    return head.fields[3], head.fields[4], head.fields[10]
+
+
+def _is_ascii(line: bytes) -> bool:
+    """Whether no character set and no other line end can part these bytes in another way."""
+    return line.isascii() and b"\x1b" not in line and b"\n" not in line
+
+
 def header(raw: bytes) -> Header:
     """The MSH at the start of `raw`; without one, a header in which every field is empty."""
     text, codec = _readable(raw)
@@ -329,7 +344,7 @@ def _has_msa(text: bytes, separator: bytes) -> bool:
 
 def _redecoded(line: bytes) -> tuple[bytes, str]:
     """The line in UTF-8 if it is in one of the character sets that cannot be cut as they stand."""
-    if line.isascii() and b"\x1b" not in line:
+    if len(line) < 4 or (line.isascii() and b"\x1b" not in line):
         return line, ""
     codec = _declared(line)
     return (line.decode(codec, "replace").encode(), codec) if codec else (line, "")

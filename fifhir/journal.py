@@ -201,10 +201,7 @@ class _Hands:
 
 def _entry(accepted: Accepted, wanted: bool) -> Entry:
     written, raw, digest, answer = accepted
-    head = ack.header(raw)
-    application, facility, control_id = (
-        head.fields[number].decode(errors="replace") for number in (3, 4, 10)
-    )
+    application, facility, control_id = (name.decode(errors="replace") for name in ack.names(raw))
     return Entry(
         event_id=written.id,
         event_type=written.type,

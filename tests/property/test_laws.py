@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from fifhir import dtm, escape, intake
+from fifhir import ack, dtm, escape, intake
 from fifhir.batch import Splitter, split
 from fifhir.errors import MessageError
 from fifhir.event import EVENT_TYPES, encode, event_type
@@ -33,6 +33,16 @@ def test_any_bytes_give_a_message_or_a_message_error(
     except MessageError:
         return
     assert message.name(0) == b"MSH"
+
+
+HEADS = st.lists(st.sampled_from([*"|^\r\nAB9\x1b\xe9", "|", "|", "\\"]), max_size=40).map("".join)
+
+
+@given(raw=st.one_of(dirt(), messages(), HEADS.map(lambda text: f"MSH|^~\\&|{text}".encode())))
+@example(raw=b"\x80")
+def test_a_sender_is_known_by_the_same_names_however_they_are_read(raw: bytes) -> None:
+    fields = ack.header(raw).fields
+    assert ack.names(raw) == (fields[3], fields[4], fields[10])
 
 
 @given(raw=st.one_of(dirt(), messages()))
