@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 STARTS_WITHIN = 30.0  # seconds
+PIECE = 2000  # characters
 TICKS = os.sysconf("SC_CLK_TCK")
 
 NGINX = """
@@ -36,7 +37,8 @@ http {{
     default_type application/json;
     server {{
         listen 127.0.0.1:{port} backlog=1024;
-        location / {{ return 200 "{body}"; }}
+        {pieces}
+        location / {{ return 200 "{names}"; }}
     }}
 }}
 """
@@ -114,10 +116,19 @@ def nginx(body: bytes, core: int) -> Iterator[Daemon]:
     binary = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     with TemporaryDirectory() as folder:
         config = Path(folder, "nginx.conf")
-        config.write_text(NGINX.format(folder=folder, port=port, body=body.decode()))
+        config.write_text(NGINX.format(folder=folder, port=port, **_replied(body.decode())))
         command = [binary or "nginx", "-p", folder, "-c", str(config)]
         with _running("nginx", command, port, core) as daemon:
             yield daemon
+
+
+def _replied(body: str) -> dict[str, str]:
+    """The reply in pieces: a parameter of nginx is 4 KB at most."""
+    pieces = [body[start : start + PIECE] for start in range(0, len(body), PIECE)]
+    return {
+        "pieces": " ".join(f'set $piece{n} "{text}";' for n, text in enumerate(pieces)),
+        "names": "".join(f"$piece{n}" for n in range(len(pieces))),
+    }
 
 
 @contextmanager
