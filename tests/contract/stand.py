@@ -83,7 +83,8 @@ class Stand:
 
     def lines(self) -> list[dict[str, Any]]:
         """Every line of the log; a line that is not JSON is a failure of the test."""
-        return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+        written = self.log_file.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in written if line.endswith("\n")]
 
     def said(self, part: str) -> list[dict[str, Any]]:
         return [line for line in self.lines() if part in line["message"]]

@@ -49,7 +49,8 @@ class Running:
         return self
 
     def entries(self, message: str) -> list[dict[str, Any]]:
-        lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
+        written = self.log.read_text().splitlines(keepends=True)
+        lines = [line for line in written if line.startswith("{") and line.endswith("\n")]
         return [entry for line in lines if (entry := json.loads(line))["message"] == message]
 
     def until_logged(self, message: str, times: int = 1) -> dict[str, Any]:
