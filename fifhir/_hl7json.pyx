@@ -11,12 +11,14 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memchr, memcpy
 
 from fifhir._hl7parse cimport (
+    BRIEF,
     Bytes,
     PyDict_GetItemWithError,
     Table,
     Tokens,
     hex_digit,
     is_special,
+    replaced,
     sought,
     text_of,
 )
@@ -192,47 +194,18 @@ cdef int _put_object(Page* p, object text) except -1:
     return _put_escaped(p, <Bytes>at, size) if size else 0
 
 
-cdef Py_ssize_t _unescaped(Table* t, Bytes at, Py_ssize_t size, unsigned char* out) noexcept nogil:
-    """Replace what stands for a delimiter; 0 if there are other escapes, or lone ones."""
-    cdef Py_ssize_t i = 0, n = 0
-    cdef unsigned char found
-    while i < size:
-        found = at[i]
-        if found == t.escape:
-            if i + 2 >= size or at[i + 2] != t.escape:
-                return 0
-            found = _delimiter(t, at[i + 1])
-            if found == 0:
-                return 0
-            i += 2
-        out[n] = found
-        n, i = n + 1, i + 1
-    return n
-
-
-cdef inline unsigned char _delimiter(Table* t, unsigned char letter) noexcept nogil:
-    if letter == 84:  # T
-        return t.subcomponent
-    if letter == 83:  # S
-        return t.component
-    if letter == 70:  # F
-        return t.field
-    if letter == 82:  # R
-        return t.repetition
-    return t.escape if letter == 69 else 0  # E
-
-
 cdef int _put_special(Page* p, Bytes at, Py_ssize_t size) except -1:
     """A text that may be null, or hold escapes or what JSON does not hold as it is."""
     cdef Table* t = p.run.table
-    cdef unsigned char plain[256]
-    cdef Py_ssize_t n
+    cdef unsigned char plain[BRIEF]
+    cdef Py_ssize_t n = -1
     if size == 2 and at[0] == 34 and at[1] == 34:
         return _put(p, b"null", 4)
     if memchr(at, t.escape, size) == NULL:
         return _put_escaped(p, at, size)
-    n = _unescaped(t, at, size, plain) if size <= 256 else 0
-    if n:
+    if size <= BRIEF:
+        n = replaced(t, at, size, plain)
+    if n >= 0:
         return _put_escaped(p, plain, n)
     return _put_object(p, text_of(t, p.run.tokens, at, at + size))
 

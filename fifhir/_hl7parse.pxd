@@ -18,6 +18,9 @@ cdef extern from "Python.h":
 
 ctypedef const unsigned char* Bytes
 
+cdef enum:
+    BRIEF = 512  # bytes of text whose escapes are replaced on the stack
+
 cdef struct Segment:
     Py_ssize_t start      # its first byte
     Py_ssize_t end        # behind its last byte
@@ -69,6 +72,7 @@ cdef class Tokens:
 
 cpdef object uuid_text(bytes digest)
 cdef object unescaped(Table* t, Tokens tokens, Bytes at, Py_ssize_t size)
+cdef Py_ssize_t replaced(Table* t, Bytes at, Py_ssize_t size, unsigned char* out) noexcept nogil
 
 
 cdef inline uint32_t packed(Bytes at, Py_ssize_t size) noexcept nogil:

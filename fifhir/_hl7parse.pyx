@@ -63,7 +63,6 @@ cdef extern from *:
 cdef enum:
     BLOCK = 64    # bytes the scan has a bit each for
     TOGETHER = 16  # blocks it looks at before it notes what they hold
-    BRIEF = 512   # bytes of text whose escapes are replaced on the stack
     UNHURRIED = 65536  # bytes from which on a scan lets other threads run meanwhile
     MSH = 0x48534D
     BHS = 0x534842
@@ -502,7 +501,7 @@ cdef inline unsigned char _delimiter(Table* t, unsigned char letter) noexcept no
     return t.subcomponent if letter == 84 else 0  # T
 
 
-cdef Py_ssize_t _replaced(Table* t, Bytes at, Py_ssize_t size, unsigned char* out) noexcept nogil:
+cdef Py_ssize_t replaced(Table* t, Bytes at, Py_ssize_t size, unsigned char* out) noexcept nogil:
     """Copy a range with its delimiters in place of their escapes; -1 if there are others in it."""
     cdef Bytes end = at + size
     cdef unsigned char* begin = out
@@ -521,14 +520,14 @@ cdef Py_ssize_t _replaced(Table* t, Bytes at, Py_ssize_t size, unsigned char* ou
 
 
 cdef object unescaped(Table* t, Tokens tokens, Bytes at, Py_ssize_t size):
-    cdef unsigned char text[BRIEF]
-    cdef Py_ssize_t replaced
+    cdef unsigned char plain[BRIEF]
+    cdef Py_ssize_t n = -1
     if memchr(at, t.escape, size) == NULL:
         return plain_text(t, at, size)
     if size <= BRIEF:
-        replaced = _replaced(t, at, size, text)
-        if replaced >= 0:
-            return PyUnicode_DecodeUTF8(<const char*>text, replaced, NULL)
+        n = replaced(t, at, size, plain)
+    if n >= 0:
+        return PyUnicode_DecodeUTF8(<const char*>plain, n, NULL)
     raw = PyBytes_FromStringAndSize(<const char*>at, size)
     return escape.decode(raw, tokens.delimiters, tokens.charset)
 
