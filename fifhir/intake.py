@@ -66,6 +66,11 @@ def read_json(raw: bytes, feed: Feed) -> tuple[str, bytes, tuple[Warning, ...]]:
     """The type, the JSON and the warnings of the event that `read` would give, for less."""
     if feed.scribe and (written := feed.scribe.write(raw, now())):
         return (*written, ())
+    return _looked_into(raw, feed)
+
+
+def _looked_into(raw: bytes, feed: Feed) -> tuple[str, bytes, tuple[Warning, ...]]:
+    """The same of a message that the scribe does not write, or was not asked for."""
     message, profile = opened(raw, feed)
     return extract_json(message, profile, _identity(message, feed.source), feed.source, now())
 
@@ -108,10 +113,27 @@ def read_plain(raw: bytes, feed: Feed) -> Written | None:
     return None
 
 
+def read_closely(raw: bytes, feed: Feed) -> Written:
+    """What `read_written` gives, for a message of which `read_plain` has given nothing."""
+    name, json, _ = _looked_into(raw, feed)
+    return _routable(name, json, feed.source)
+
+
 def read_written(raw: bytes, feed: Feed) -> Written:
     """The event that `read` would give, ready for a workflow."""
     name, json, _ = read_json(raw, feed)
     return _routable(name, json, feed.source)
+
+
+def read_alone(given: bytes, feed: Feed) -> tuple[bytes, Written]:
+    """The message of a frame or a record, without an envelope around it, and its event.
+
+    Raises MessageError if there are several, or if it cannot be read.
+    """
+    if plain := read_plain(given, feed):
+        return given, plain
+    raw = batch.only(given)
+    return raw, read_closely(raw, feed)
 
 
 def _routable(name: str, json: bytes, source: str) -> Written:

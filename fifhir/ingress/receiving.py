@@ -12,7 +12,6 @@ from time import perf_counter
 from typing import Any, TypeAlias
 
 from fifhir import ack, intake, tracing
-from fifhir.batch import split
 from fifhir.errors import MessageError, StoreError
 from fifhir.ingress.acknowledging import NOT_NOW, Acknowledger, now
 from fifhir.ingress.counting import Sampler
@@ -75,7 +74,7 @@ class Receiver:
             return self._refuse(message, wrong)
         began = perf_counter()
         try:
-            raw, written = self._read(message)
+            raw, written = intake.read_alone(message, self._feed)
         except MessageError as fault:
             return self._refuse(message, fault)
         reply = partial(self._accept, message, found)
@@ -86,13 +85,6 @@ class Receiver:
         if isinstance(outcome, Outcome):
             return self._told(raw, written, reply, outcome, began)
         return self._run(raw, written, reply, outcome, began)
-
-    def _read(self, message: bytes) -> tuple[bytes, Written]:
-        """The message of a frame, and its event."""
-        if plain := intake.read_plain(message, self._feed):
-            return message, plain
-        raw = only(message)
-        return raw, intake.read_written(raw, self._feed)
 
     def _traceparent(self, raw: bytes) -> str:
         """What the message says of its trace, if this listener's messages do."""
@@ -170,13 +162,3 @@ class Receiver:
 
     def _count(self, outcome: str) -> None:
         self._slab.add(self._catalogue.mllp[outcome])
-
-
-def only(frame: bytes) -> bytes:
-    """The message of a frame; an envelope around it is left out."""
-    if frame.startswith(b"MSH") and frame.find(b"MSH", 3) < 0:
-        return frame
-    messages = split(frame)
-    if len(messages) > 1:
-        raise MessageError("several_messages", "a frame holds one message, and this one holds more")
-    return messages[0] if messages else frame

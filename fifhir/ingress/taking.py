@@ -14,7 +14,6 @@ from fifhir import intake, logs, tracing
 from fifhir.errors import MessageError, StoreError
 from fifhir.ingress.counting import Sampler
 from fifhir.ingress.duty import Duty
-from fifhir.ingress.receiving import only
 from fifhir.intake import Feed
 from fifhir.journal import Journal
 from fifhir.parcel import key
@@ -118,10 +117,7 @@ class Taker:
         if len(raw) > self._limit:
             text = "larger than max_message_bytes of its settings"
             raise MessageError("too_large", text)
-        if plain := intake.read_plain(raw, self._feed):
-            return raw, plain
-        message = only(raw)
-        return message, intake.read_written(message, self._feed)
+        return intake.read_alone(raw, self._feed)
 
     async def _promised(self, raw: bytes, written: Written) -> bool:
         """Whether the message is in the journal, or all its actions are confirmed or kept."""
